@@ -1,0 +1,31 @@
+"""The two models that come with the package, the scenes they know, and how they were trained.
+
+Using them needs none of the heavy libraries: `model_dir` finds their fp32 web models, scenes.py draws, samples.py makes
+the sample album and video. Training and scoring (train.py, checkpoints.py, score.py) need the ``export`` extra.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from builder.errors import ModelError, did_you_mean
+
+NAMES = ("scenes-vlm", "scenes-clip")
+_FOLDER = Path(__file__).parent
+
+
+def model_dir(name: str) -> Path:
+    """Folder of an embedded fp32 web model.
+
+    Raises:
+        ModelError: there is no embedded model of that name.
+    """
+    if name not in NAMES:
+        raise ModelError(f"there is no embedded model {name!r}", hint=did_you_mean(name, NAMES))
+    return _FOLDER / "models" / name
+
+
+def checkpoint_dir(name: str) -> Path:
+    """Folder of the checkpoint that `model_dir` was exported from; raises as `model_dir` does."""
+    model_dir(name)
+    return _FOLDER / "checkpoints" / name

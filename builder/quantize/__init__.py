@@ -1,0 +1,94 @@
+"""quantize: add dtype variants to a web model, from its fp32 graphs.
+
+Start with `quantize`. weights.py does matrix products, embeddings.py tables, half.py float16. Which variant a visitor
+gets is for verify/ to say, after it has measured them. The fp32 graphs are never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.errors import QuantizeError, did_you_mean
+from builder.manifest import SUFFIXES, Manifest, Variant, read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+BLOCK_SIZE = 32
+BITS = {"q8": 8, "q4": 4, "q4f16": 4}
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeResult:
+    """What was written: component → dtype → bytes, with fp32 beside for comparison."""
+
+    path: Path
+    sizes: dict[str, dict[str, int]]
+
+
+def quantize(model_dir: Path, *, dtypes: Sequence[str], report: Callable[[str], None] | None = None) -> QuantizeResult:
+    """Add ``dtypes`` (fp16, q8, q4, q4f16) to every component of a web model.
+
+    Each file appears whole or not at all, and the manifest is rewritten last: an interrupted run can be run again. A
+    variant that is already there is made anew; its measured error is dropped until the next `verify`.
+
+    Raises:
+        ModelError: the folder is no web model, or a graph in it is corrupt.
+        QuantizeError: a dtype is unknown, or no fp32 graph is there to start from.
+    """
+    from builder.graphs import load_graph, read_variant, save_graph
+
+    known = [dtype for dtype in SUFFIXES if dtype != "fp32"]
+    wrong = [dtype for dtype in dtypes if dtype not in known]
+    if wrong:
+        raise QuantizeError(f"there is no dtype {wrong[0]!r}", hint=did_you_mean(wrong[0], known))
+    manifest = read_manifest(model_dir)
+    plain = {name: variants.get("fp32") for name, variants in manifest.components.items()}
+    missing = [name for name, variant in plain.items() if variant is None]
+    if missing:
+        raise QuantizeError(
+            f"{model_dir} has no fp32 graph of {', '.join(missing)}",
+            hint="quantize starts from fp32: export the checkpoint again",
+        )
+    for variant in plain.values():
+        assert variant is not None
+        load_graph(model_dir / variant.path)  # all problems before the first write
+    components: dict[str, dict[str, Variant]] = {name: dict(v) for name, v in manifest.components.items()}
+    for name, variants in components.items():
+        for dtype in dict.fromkeys(dtypes):
+            if report is not None:
+                report(f"{name} {dtype}")
+            graph = load_graph(model_dir / variants["fp32"].path)
+            path = f"onnx/{name}{SUFFIXES[dtype]}.onnx"
+            try:
+                save_graph(convert(graph, dtype), model_dir / path)
+            except OSError as error:
+                raise QuantizeError(
+                    f"{model_dir / path} cannot be written: {error.strerror}", hint="make room or choose another folder"
+                ) from error
+            variants[dtype] = read_variant(model_dir, path)
+    updated: Manifest = replace(manifest, components=components)
+    write_manifest(model_dir, updated)
+    sizes = {name: {dtype: v.total_bytes for dtype, v in variants.items()} for name, variants in components.items()}
+    return QuantizeResult(path=model_dir, sizes=sizes)
+
+
+def convert(graph: ModelProto, dtype: str) -> ModelProto:
+    """Return the fp32 ``graph`` in another dtype; the graph given is used up.
+
+    Features and embeddings keep float32 inputs and outputs in every dtype (see half.py), and a quantized embedding
+    table answers in float32 by itself, so that its q4f16 is its q4.
+    """
+    from builder.quantize.embeddings import is_embedding, quantize_embedding
+    from builder.quantize.half import to_half
+    from builder.quantize.weights import quantize_weights
+
+    bits = BITS.get(dtype)
+    if bits is not None and is_embedding(graph):
+        return quantize_embedding(graph, bits=bits, block_size=BLOCK_SIZE)
+    if bits is not None:
+        graph = quantize_weights(graph, bits=bits, block_size=BLOCK_SIZE)
+    return to_half(graph) if dtype in ("fp16", "q4f16") else graph
