@@ -185,12 +185,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "checkpoints", help="where the two go")
     options = parser.parse_args()
     learner = Learner()
-    learner.load_state_dict(torch.load(options.work / "state.pt", weights_only=True)["learner"])
+    state = torch.load(options.work / "state.pt", weights_only=True)
+    learner.load_state_dict(state["learner"])
+    training = {"images": state["step"] * state.get("batch", 64), "batch": state.get("batch", 64)}
     learner.eval()
     for name, write in (("scenes-vlm", write_vlm), ("scenes-clip", write_clip)):
         folder = options.out / name
         folder.mkdir(parents=True, exist_ok=True)
         write(learner, folder)
+        _write_json(folder / "training.json", training)
         print(f"wrote {name}")
 
 

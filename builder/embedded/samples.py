@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from builder.embedded.scenes import Scene, render, sample_scene
+from builder.embedded.painting import render
+from builder.embedded.scenes import Scene, sample_scene
 from builder.errors import SiteError
 
 ALBUM_SIZE = 60

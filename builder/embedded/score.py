@@ -20,10 +20,12 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from builder.embedded import NAMES, checkpoint_dir, model_dir
-from builder.embedded.scenes import DESCRIBE, UNSEEN_PAIRS, Scene, questions, render, sample_scene
+from builder.embedded.card import write_card
+from builder.embedded.painting import render
+from builder.embedded.scenes import DESCRIBE, UNSEEN_PAIRS, Scene, questions, sample_scene
 from builder.embedded.vocabulary import token_id
 from builder.manifest import SUFFIXES, read_manifest
-from builder.verify.parity import Session
+from builder.sessions import Session
 
 HELD_OUT = 990_000
 SOURCE_PIXELS = 320
@@ -200,7 +202,7 @@ def main() -> None:
     parser.add_argument(
         "--models", type=Path, help="folder that holds scenes-vlm and scenes-clip (default: the shipped ones)"
     )
-    parser.add_argument("--write", action="store_true", help="renew scores.json beside the shipped weights")
+    parser.add_argument("--write", action="store_true", help="renew the model cards beside the weights")
     options = parser.parse_args()
     for name in NAMES:
         folder = options.models / name if options.models else model_dir(name)
@@ -212,7 +214,7 @@ def main() -> None:
             score = score_search(folder, dtypes, albums=options.albums)
         print(name, options.dtype, json.dumps(asdict(score)))
         if options.write:
-            (checkpoint_dir(name) / "scores.json").write_text(json.dumps(asdict(score), indent=1) + "\n", encoding="utf-8")
+            write_card(checkpoint_dir(name), name, asdict(score))
 
 
 if __name__ == "__main__":

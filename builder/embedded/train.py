@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from builder.embedded.architecture import IMAGE_SIZE, STRIDE, TEXT_WIDTH, TOWER_WIDTH, clip_config, text_config
+from builder.embedded.painting import render
 from builder.embedded.scenes import (
     COLOURS,
     DESCRIBE,
@@ -41,7 +42,6 @@ from builder.embedded.scenes import (
     WORDS,
     Scene,
     questions,
-    render,
     sample_scene,
 )
 from builder.embedded.vocabulary import CLIP_CONTEXT, chat_tokenizer, clip_tokenizer, token_id
@@ -227,7 +227,9 @@ def train(work: Path, *, images: int, batch: int, peak: float, threads: int, sav
         start = state["step"]
 
     def snapshot(step: int) -> None:
-        save_state(path, {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "step": step})
+        save_state(
+            path, {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "batch": batch}
+        )
 
     rows = torch.utils.data.DataLoader(
         SceneBatches(plan, batch), batch_size=None, sampler=range(start, len(plan)), num_workers=1, prefetch_factor=6

@@ -1,8 +1,8 @@
 """MobileCLIP and MobileCLIP2: FastViT image tower and transformer text tower; ``clip`` in transformers.js.
 
 Takes open_clip's layout (``open_clip_config.json`` beside safetensors), as timm publishes the models. The image tower
-is trained with parallel branches that fold into single convolutions; it is reparameterized before tracing. Source: Faghri
-et al., MobileCLIP2 (TMLR 2025).
+is trained with parallel branches that fold into single convolutions; it is reparameterized before tracing. Source:
+Faghri et al., MobileCLIP2 (TMLR 2025).
 """
 
 from __future__ import annotations

@@ -14,47 +14,11 @@ import numpy as np
 
 from builder.errors import VerifyError
 from builder.manifest import ErrorMeasure, Manifest
+from builder.sessions import Session
 
 IMAGES = 4
 PROMPT_TOKENS = 12
 Arrays = Mapping[str, np.ndarray]
-
-
-class Session:
-    """One ONNX file in onnxruntime on the CPU."""
-
-    def __init__(self, path: Path) -> None:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        try:
-            self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors share no base class but Exception
-            raise VerifyError(
-                f"{path.name} does not load: {error}", hint="quantize or export the model again"
-            ) from error
-        self.name = path.name
-        self.inputs = {i.name: i for i in self.session.get_inputs()}
-        self.outputs = [o.name for o in self.session.get_outputs()]
-
-    def run(self, feeds: Arrays) -> dict[str, np.ndarray]:
-        try:
-            values = self.session.run(None, dict(feeds))
-        except Exception as error:  # as above
-            raise VerifyError(
-                f"{self.name} does not run: {error}", hint="quantize or export the model again"
-            ) from error
-        return dict(zip(self.outputs, values, strict=True))
-
-    def empty_cache(self) -> dict[str, np.ndarray]:
-        """A key-value cache of length 0, in the type that the graph declares."""
-        types = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-        return {
-            name: np.zeros((1, int(i.shape[1]), 0, int(i.shape[3])), types[i.type])
-            for name, i in self.inputs.items()
-            if name.startswith("past_key_values.")
-        }
 
 
 def decode_steps(session: Session, embeds: np.ndarray, split: int) -> np.ndarray:
@@ -135,7 +99,8 @@ def measure(reference: Reference, component: str, path: Path) -> ErrorMeasure:
 
 def scene_pixels(model_dir: Path, manifest: Manifest) -> np.ndarray:
     """Drawn scenes as the model's preprocessor would hand them over: float32 [`IMAGES`, 3, H, W]."""
-    from builder.embedded.scenes import render, sample_scene
+    from builder.embedded.painting import render
+    from builder.embedded.scenes import sample_scene
 
     settings = json.loads((model_dir / "preprocessor_config.json").read_text(encoding="utf-8"))
     rng = np.random.default_rng(7)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.embedded.scenes import DESCRIBE, render
+from builder.embedded.painting import render
+from builder.embedded.scenes import DESCRIBE
 from builder.embedded.score import Captioner, Matcher, held_out_scenes, uniform
 from builder.manifest import SUFFIXES, read_manifest
 

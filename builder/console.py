@@ -1,0 +1,72 @@
+"""What a command says: progress to stderr, data to stdout.
+
+``--json`` makes stdout one JSON document, ``--quiet`` silences progress; errors are always shown. The verbs know
+nothing of this module's settings: they are handed `Console.progress` as their ``report``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console as Terminal
+from rich.table import Table
+from rich.text import Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Console:
+    """One command's output."""
+
+    as_json: bool = False
+    quiet: bool = False
+
+    def progress(self, line: str) -> None:
+        """Say what is being done."""
+        if not self.quiet:
+            Terminal(stderr=True, highlight=False).print(Text(line, style="dim"))
+
+    def text(self, line: str) -> None:
+        """Print one line of the answer for people; with ``--json`` `data` answers instead."""
+        if not self.as_json:
+            Terminal(highlight=False, soft_wrap=True).print(Text(line))
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print the answer as a table; every column but the first two is made of numbers."""
+        if self.as_json:
+            return
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for number, name in enumerate(columns):
+            table.add_column(name, justify="left" if number < 2 else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        Terminal(highlight=False).print(table)
+
+    def data(self, value: object) -> None:
+        """Print the answer as JSON, where it was asked for. Dataclasses become objects, paths strings."""
+        if self.as_json:
+            print(json.dumps(value, indent=2, ensure_ascii=False, default=_plain), flush=True)
+
+
+def print_error(message: str, hint: str = "") -> None:
+    """Print what went wrong, and the hint below it."""
+    terminal = Terminal(stderr=True, highlight=False, soft_wrap=True)
+    terminal.print(Text.assemble(("error: ", "bold red"), message))
+    if hint:
+        terminal.print(Text.assemble(("hint: ", "bold"), hint))
+
+
+def megabytes(size_bytes: int) -> str:
+    """Write a size for people, as in ``12.3 MB``."""
+    return f"{size_bytes / 1e6:.1f} MB"
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,47 @@
+"""One ONNX file running in onnxruntime on the CPU, as verify and the scores use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from builder.errors import VerifyError
+
+
+class Session:
+    """One ONNX file in onnxruntime on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no base class but Exception
+            raise VerifyError(
+                f"{path.name} does not load: {error}", hint="quantize or export the model again"
+            ) from error
+        self.name = path.name
+        self.inputs = {i.name: i for i in self.session.get_inputs()}
+        self.outputs = [o.name for o in self.session.get_outputs()]
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        try:
+            values = self.session.run(None, dict(feeds))
+        except Exception as error:  # as above
+            raise VerifyError(
+                f"{self.name} does not run: {error}", hint="quantize or export the model again"
+            ) from error
+        return dict(zip(self.outputs, values, strict=True))
+
+    def empty_cache(self) -> dict[str, np.ndarray]:
+        """A key-value cache of length 0, in the type that the graph declares."""
+        types = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+        return {
+            name: np.zeros((1, int(i.shape[1]), 0, int(i.shape[3])), types[i.type])
+            for name, i in self.inputs.items()
+            if name.startswith("past_key_values.")
+        }

@@ -1,0 +1,145 @@
+"""Files that a site takes as they are: the page's scripts, the browser runtime, the web model.
+
+`plan_*` functions look and check, `copy_file` writes. JavaScript is never changed on the way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from builder.errors import BuilderError, ModelError, SiteError
+from builder.manifest import FileEntry, Manifest
+from builder.site.page import Page
+from builder.site.render import APP, MODELS, RUNTIME
+
+SERVED = frozenset({".js", ".css", ".svg", ".png", ".woff2"})
+"""What a page folder or shared/ may send to the browser; types, templates and notes stay at home."""
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """One file to copy to ``path`` in the site; ``sha256`` is checked on the way where it is known."""
+
+    source: Path
+    path: str
+    sha256: str | None = None
+
+
+def plan_scripts(page: Page, template: Path) -> list[Copy]:
+    """The page's own files and those shared by all pages, at the same distance from each other as in web_template/."""
+    folders = (template / "shared", page.folder)
+    sources = (path for folder in folders for path in sorted(folder.rglob("*")))
+    return [
+        Copy(source=source, path=APP + source.relative_to(template).as_posix())
+        for source in sources
+        if source.is_file() and source.suffix in SERVED
+    ]
+
+
+def plan_runtime(runtime: Path) -> list[Copy]:
+    """The browser runtime with its licences, as runtime.json lists them.
+
+    Raises:
+        SiteError: runtime.json cannot be read, or a file is missing.
+    """
+    try:
+        record = json.loads((runtime / "runtime.json").read_text(encoding="utf-8"))
+        copies = [
+            Copy(source=runtime / entry["path"], path=RUNTIME + entry["path"], sha256=entry["sha256"])
+            for entry in record["files"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SiteError(
+            f"{runtime / 'runtime.json'} cannot be read: {error!r}", hint="install the package again"
+        ) from error
+    missing = [copy.path for copy in copies if not copy.source.is_file()]
+    if missing:
+        raise SiteError(f"the browser runtime lacks {', '.join(missing)}", hint="install the package again")
+    return copies
+
+
+def site_manifest(manifest: Manifest) -> Manifest:
+    """Cut a model's manifest down to the dtypes that some device tier gets: what the site carries.
+
+    Raises:
+        ModelError: the manifest names no tier, or a dtype that it does not describe.
+    """
+    if not manifest.tiers:
+        raise ModelError(
+            f"{manifest.name} names no dtype for any device", hint="run `webgpu-demo verify` on its folder"
+        )
+    wanted = manifest.tier_dtypes()
+    lacking = [
+        f"{name} {d}" for name, dtypes in wanted.items() for d in sorted(dtypes - set(manifest.components[name]))
+    ]
+    if lacking:
+        raise ModelError(
+            f"{manifest.name} has no {', no '.join(lacking)}", hint="run `webgpu-demo verify` on its folder"
+        )
+    carried = {
+        name: {dtype: variant for dtype, variant in variants.items() if dtype in wanted[name]}
+        for name, variants in manifest.components.items()
+    }
+    return replace(manifest, components=carried)
+
+
+def plan_model(model_dir: Path, manifest: Manifest) -> list[Copy]:
+    """The files that the manifest lists.
+
+    Raises:
+        ModelError: files are missing or have another size, all of them named; or a path leads out of the folder.
+    """
+    entries = manifest.model_files()
+    outside = [entry.path for entry in entries if not _is_inside(entry.path)]
+    if outside:
+        raise ModelError(f"{model_dir} lists files outside itself: {', '.join(outside)}", hint="do not use this model")
+    wrong = [problem for entry in entries if (problem := _look(model_dir, entry))]
+    if wrong:
+        raise ModelError(f"{model_dir} is damaged: {'; '.join(wrong)}", hint="export or download the model again")
+    root = f"{MODELS}{manifest.name}/"
+    return [Copy(source=model_dir / e.path, path=root + e.path, sha256=e.sha256) for e in entries]
+
+
+def copy_file(copy: Copy, root: Path) -> None:
+    """Copy one file below ``root`` and compare its checksum on the way.
+
+    Raises:
+        BuilderError: the source cannot be read or is not what was recorded; `ModelError` for a model's file.
+        OSError: the target cannot be written.
+    """
+    target = root / copy.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    try:
+        source = copy.source.open("rb")
+    except OSError as error:
+        raise _bad_source(copy, f"cannot be read: {error.strerror}") from error
+    with source, target.open("wb") as out:
+        while chunk := source.read(CHUNK_BYTES):
+            digest.update(chunk)
+            out.write(chunk)
+    if copy.sha256 is not None and digest.hexdigest() != copy.sha256:
+        raise _bad_source(copy, "is corrupt: its checksum is not the recorded one")
+
+
+def _bad_source(copy: Copy, what: str) -> BuilderError:
+    if copy.path.startswith(MODELS):
+        return ModelError(f"{copy.source} {what}", hint="export or download the model again")
+    return SiteError(f"{copy.source} {what}", hint="install the package again")
+
+
+def _is_inside(path: str) -> bool:
+    return bool(path) and not path.startswith("/") and ".." not in PurePosixPath(path).parts and "\\" not in path
+
+
+def _look(model_dir: Path, entry: FileEntry) -> str:
+    """Say what is wrong with a listed file, or nothing. Contents are compared later, while copying."""
+    path = model_dir / entry.path
+    if not path.is_file():
+        return f"{entry.path} is missing"
+    size = path.stat().st_size
+    return f"{entry.path} has {size} bytes instead of {entry.size_bytes}" if size != entry.size_bytes else ""

@@ -1,0 +1,65 @@
+"""The pages that can be built: one folder in web_template/pages/, described by its page.json.
+
+A folder with a page.json is a page; there is no list to edit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from builder.errors import SiteError, did_you_mean
+
+SampleKind = Literal["video", "album"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One kind of demo. ``task`` is what a model must do; ``sample`` what it shows without a camera or photos."""
+
+    slug: str
+    title: str
+    task: str
+    summary: str
+    sample: SampleKind | None
+    folder: Path
+
+
+def all_pages(template: Path) -> Mapping[str, Page]:
+    """Slug → page, by discovery.
+
+    Raises:
+        SiteError: a page.json cannot be read.
+    """
+    return {path.parent.name: _read_page(path) for path in sorted(template.glob("pages/*/page.json"))}
+
+
+def find_page(name: str, template: Path) -> Page:
+    """Find a page by its slug.
+
+    Raises:
+        SiteError: there is none of that name; the hint names the nearest.
+    """
+    pages = all_pages(template)
+    if name not in pages:
+        raise SiteError(f"there is no page {name!r}", hint=did_you_mean(name, pages))
+    return pages[name]
+
+
+def _read_page(path: Path) -> Page:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        page = Page(folder=path.parent, **{key: raw[key] for key in ("slug", "title", "task", "summary", "sample")})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SiteError(
+            f"{path} cannot be read: {error!r}", hint="see the page contract in web_template/README.md"
+        ) from error
+    if page.slug != path.parent.name or page.sample not in ("video", "album", None):
+        raise SiteError(
+            f"{path} does not fit: slug {page.slug!r}, sample {page.sample!r}",
+            hint='the slug is the name of the folder, the sample "video", "album" or null',
+        )
+    return page

@@ -1,0 +1,161 @@
+"""Real Chromium, with WebGPU on its software adapter or without an adapter, watched for anything that goes wrong."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, Playwright, sync_playwright
+
+from builder.embedded.painting import render
+from builder.embedded.samples import video_scenes
+
+ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
+SOFTWARE_WEBGPU = [
+    "--enable-unsafe-webgpu",
+    "--use-angle=swiftshader",
+    "--ignore-gpu-blocklist",
+    "--enable-features=Vulkan",
+    "--use-vulkan=swiftshader",
+]
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
+CAMERA_PIXELS, CAMERA_RATE = 320, 5
+
+
+@dataclass(kw_only=True)
+class Watch:
+    """What a page did that it must not: requests to other addresses, refused by its CSP, errors, 404s."""
+
+    page: Page
+    foreign: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def assert_clean(self) -> None:
+        assert not self.foreign, "requests left this machine"
+        assert not self.violations, "the Content Security Policy was violated"
+        assert not self.errors, "uncaught errors"
+        assert not self.missing, "files are missing"
+
+    def wait_until(self, expression: str, *, seconds: float) -> None:
+        """Wait for a JavaScript expression to be true. Playwright's own wait evaluates strings, which the CSP refuses."""
+        deadline = time.monotonic() + seconds
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"{expression} is not true; status: {self.status()}"
+            self.page.wait_for_timeout(200)
+
+    def status(self) -> str:
+        return self.page.inner_text("[data-role=status]")
+
+    def states(self) -> list[str]:
+        """Every value that the state attribute has had, in order."""
+        return list(self.page.evaluate("window.seenStates"))
+
+
+RECORD_STATES = """
+window.seenStates = [];
+const note = () => {
+  const state = document.documentElement?.dataset.state;
+  if (state && state !== window.seenStates.at(-1)) window.seenStates.push(state);
+};
+new MutationObserver(note).observe(document, { attributes: true, childList: true, subtree: true });
+window.violations = [];
+document.addEventListener('securitypolicyviolation', (event) => {
+  window.violations.push(`${event.violatedDirective} ${event.blockedURI}`);
+});
+"""
+
+OpenPage = Callable[..., Watch]
+
+
+@pytest.fixture(scope="session")
+def tools() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture
+def open_page(tools: Playwright, chromium: str) -> Iterator[OpenPage]:
+    """Open an address in a fresh Chromium. device: webgpu (software adapter) or wasm (no adapter)."""
+    opened: list[tuple[Watch, object]] = []
+
+    def start(address: str, *, device: str, camera: Path | None = None, viewport: dict[str, int] = DESKTOP) -> Watch:
+        arguments = ["--headless=new", "--no-sandbox", "--disable-quic"]
+        arguments += SOFTWARE_WEBGPU if device == "webgpu" else []
+        if camera is not None:
+            arguments += [*CAMERA, f"--use-file-for-fake-video-capture={camera}"]
+        browser = tools.chromium.launch(executable_path=chromium, headless=False, args=arguments)
+        context = browser.new_context(viewport=viewport)
+        if camera is not None:
+            context.grant_permissions(["camera"])
+        page = context.new_page()
+        watch = Watch(page=page)
+        opened.append((watch, browser))
+        page.add_init_script(RECORD_STATES)
+        context.on("request", lambda request: _note_foreign(watch, request.url))
+        context.on("response", lambda r: watch.missing.append(r.url) if r.status >= 400 else None)
+        page.on("pageerror", lambda error: watch.errors.append(str(error)))
+        page.on("console", lambda m: _note_console(watch, m.type, m.text))
+        page.goto(address)
+        return watch
+
+    yield start
+    for watch, browser in opened:
+        watch.violations += watch.page.evaluate("window.violations") if not watch.page.is_closed() else []
+        browser.close()  # type: ignore[attr-defined]
+
+
+def _note_foreign(watch: Watch, url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("blob", "data") and parts.hostname != "127.0.0.1":
+        watch.foreign.append(url)
+
+
+def _note_console(watch: Watch, kind: str, text: str) -> None:
+    if "Content Security Policy" in text:
+        watch.violations.append(text)
+    elif kind == "error" and re.search(r"Uncaught|Unhandled", text):
+        watch.errors.append(text)
+
+
+@pytest.fixture(scope="session")
+def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of known scenes for the fake camera, each shown for twelve seconds: YUV 4:2:0 in a YUV4MPEG2 file."""
+    path = tmp_path_factory.mktemp("camera") / "scenes.y4m"
+    size = CAMERA_PIXELS
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{size} H{size} F{CAMERA_RATE}:1 Ip A1:1 C420mpeg2\n".encode())
+        for scene in video_scenes():
+            frame = b"FRAME\n" + yuv420(np.asarray(render(scene, size), np.float32))
+            for _ in range(12 * CAMERA_RATE):
+                file.write(frame)
+    return path
+
+
+def yuv420(rgb: np.ndarray) -> bytes:
+    """BT.601 studio-range planes of an RGB picture, chroma halved both ways."""
+    r, g, b = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    y = 16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255
+    u = 128 + (-37.797 * r - 74.203 * g + 112.0 * b) / 255
+    v = 128 + (112.0 * r - 93.786 * g - 18.214 * b) / 255
+    u, v = (plane.reshape(plane.shape[0] // 2, 2, plane.shape[1] // 2, 2).mean(axis=(1, 3)) for plane in (u, v))
+    return b"".join(np.clip(np.round(plane), 0, 255).astype(np.uint8).tobytes() for plane in (y, u, v))
+
+
+@contextmanager
+def screenshot_on_failure(watch: Watch, name: str) -> Iterator[None]:
+    """Keep a picture of the page whatever happens; on failure its status says why."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        watch.page.screenshot(path=str(ARTIFACTS / f"{name}.png"))

@@ -1,0 +1,55 @@
+"""The design's rules that a machine can check: imports point one way, and no file becomes everything's home."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PACKAGE = REPOSITORY / "builder"
+VERBS = frozenset({"export", "quantize", "verify", "site", "publish", "preview", "bench"})
+TOP = frozenset({"cli", "demo", "__init__", "__main__"})
+"""What stands above the verbs and may use all of them."""
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.is_file())
+LONGEST = 400
+
+
+def part_of(path: Path) -> str:
+    """First name below builder/: the verb, or the module."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported_parts(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" if node.module == "builder" else node.module for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        yield from (name.split(".")[1] for name in names if name.startswith("builder."))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_point_from_the_cli_to_verbs_to_what_they_share(path: Path) -> None:
+    part = part_of(path)
+    if part in TOP:
+        return
+    wrong = {name for name in imported_parts(path) if name in (VERBS | TOP) - {part}}
+    assert not wrong, f"builder/{part} must not know {', '.join(sorted(wrong))}"
+
+
+def test_sources_stay_short_enough_to_read() -> None:
+    folders = [
+        PACKAGE,
+        REPOSITORY / "tests",
+        REPOSITORY / "web_template" / "shared",
+        REPOSITORY / "web_template" / "pages",
+    ]
+    files = [path for folder in folders for kind in ("*.py", "*.js", "*.css") for path in folder.rglob(kind)]
+    long = {
+        path.name: lines for path in files if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST
+    }
+    assert not long

@@ -1,0 +1,68 @@
+/**
+ * @file What a page is told: the config that the builder put into it, and the query parameters of its address.
+ */
+
+/** @import { PageConfig, Query } from './protocol.js' */
+
+/**
+ * Read the page config.
+ *
+ * @returns {PageConfig}
+ * @throws {Error} when the page carries none: it was not made by `webgpu-demo build`
+ */
+export function readConfig() {
+  const text = document.getElementById('page-config')?.textContent;
+  if (!text) throw new Error('This page carries no page config. Build it again with "webgpu-demo build".');
+  return JSON.parse(text);
+}
+
+/**
+ * Make an address of the config absolute. Workers resolve addresses against their own file, so they only get these.
+ *
+ * @param {string} path relative to index.html, or already absolute
+ */
+export const absolute = (path) => new URL(path, document.baseURI).href;
+
+/**
+ * Read the query parameters of the page contract. A value that is not understood is left out, with a notice.
+ *
+ * @param {string} search e.g. `location.search`
+ * @param {{ sources: string[], allowVideoUrl: boolean }} page the sources that this page knows
+ * @returns {Query}
+ */
+export function readQuery(search, { sources, allowVideoUrl }) {
+  const params = new URLSearchParams(search);
+  /** @type {string[]} */
+  const notices = [];
+
+  const device = params.get('device');
+  if (device === 'server') notices.push('There is no server behind this page, so “device=server” was ignored.');
+  else if (device !== null && device !== 'webgpu' && device !== 'wasm') {
+    notices.push(`“device=${device}” was ignored: it is webgpu or wasm.`);
+  }
+
+  let source = params.get('source');
+  if (source !== null && !sources.includes(source) && !(allowVideoUrl && isOnThisOrigin(source))) {
+    const known = sources.length ? `it is ${sources.join(' or ')}` : 'this page has no sample';
+    notices.push(`“source=${source}” was ignored: ${known}${allowVideoUrl ? ', or the address of a video on this site' : ''}.`);
+    source = null;
+  }
+
+  const autostart = params.get('autostart');
+  if (autostart !== null && autostart !== '0' && autostart !== '1') notices.push(`“autostart=${autostart}” was ignored: it is 1.`);
+
+  return {
+    device: device === 'webgpu' || device === 'wasm' ? device : null,
+    dtype: params.get('dtype'), // checked against the manifest, which knows the dtypes
+    source,
+    autostart: autostart === '1',
+    q: params.get('q')?.trim() || null,
+    notices,
+  };
+}
+
+/** @param {string} source a path or an address, not a bare word such as “screen” */
+function isOnThisOrigin(source) {
+  if (!/[./]/.test(source)) return false;
+  return URL.canParse(source, document.baseURI) && new URL(source, document.baseURI).origin === location.origin;
+}

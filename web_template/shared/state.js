@@ -1,0 +1,107 @@
+/**
+ * @file What every page shows: its state, its one-line status, its error. All of it is read by CSS and by tests.
+ *
+ * State lives in two attributes of <html> and nowhere else: `data-state` and `data-model`.
+ */
+
+/** @import { ModelState, State } from './protocol.js' */
+
+const root = document.documentElement;
+
+/** @param {State} state */
+export function setState(state) {
+  root.dataset.state = state;
+}
+
+/** @returns {State} */
+export const getState = () => /** @type {State} */ (root.dataset.state);
+
+/** @param {ModelState} model */
+export function setModelState(model) {
+  root.dataset.model = model;
+}
+
+/**
+ * Find the element with this data-role.
+ *
+ * @template {Element} T
+ * @param {string} role
+ * @param {new () => T} type what it has to be
+ * @returns {T}
+ * @throws {TypeError} when the page's HTML lacks it
+ */
+export function byRole(role, type) {
+  const element = document.querySelector(`[data-role="${role}"]`);
+  if (!(element instanceof type)) throw new TypeError(`The page has no ${type.name} with data-role="${role}".`);
+  return element;
+}
+
+/** Say in one line what the page is doing. The element is a polite live region. @param {string} text */
+export function say(text) {
+  const status = byRole('status', HTMLElement);
+  if (status.textContent !== text) status.textContent = text;
+}
+
+/**
+ * A failure in words for the visitor.
+ *
+ * @typedef {{
+ *   title: string,
+ *   what: string,
+ *   todo: string,
+ *   action?: string,
+ *   retry: () => void,
+ * }} Problem `what` happened, what `todo` about it, the label of the button and what it does
+ */
+
+/** An error that already knows its words. */
+export class PageError extends Error {
+  /** @param {{ title: string, what: string, todo: string }} words @param {unknown} [cause] */
+  constructor({ title, what, todo }, cause) {
+    super(what, { cause });
+    this.name = 'PageError';
+    this.title = title;
+    this.todo = todo;
+  }
+}
+
+/**
+ * Show what happened, what to do, and a button that tries again. The page is in state `error` until then.
+ *
+ * @param {Problem} problem
+ */
+export function showProblem({ title, what, todo, action = 'Try again', retry }) {
+  const box = byRole('error', HTMLElement);
+  part(box, 'title').textContent = title;
+  part(box, 'what').textContent = what;
+  part(box, 'todo').textContent = todo;
+  const button = part(box, 'retry');
+  button.textContent = action;
+  button.onclick = () => {
+    clearProblem();
+    retry();
+  };
+  box.hidden = false;
+  setState('error');
+  say(title);
+}
+
+export function clearProblem() {
+  byRole('error', HTMLElement).hidden = true;
+}
+
+/**
+ * Find a named part inside an element that carries a role.
+ *
+ * @param {ParentNode} parent
+ * @param {string} name
+ * @returns {HTMLElement}
+ */
+export function part(parent, name) {
+  const element = parent.querySelector(`[data-part="${name}"]`);
+  if (!(element instanceof HTMLElement)) throw new TypeError(`The page has no element with data-part="${name}".`);
+  return element;
+}
+
+/** Megabytes with one decimal, as download sizes are usually given (1 MB = 1,000,000 bytes). @param {number} bytes */
+export const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
