@@ -1,7 +1,7 @@
 """The command line: one command per verb, each of them parse → call one function → report.
 
 Nothing heavy is imported here; `builder` loads a verb when it is called. `main` is the one place where a `BuilderError`
-becomes words: message and hint, exit 1. Usage errors exit 2, Ctrl-C 130; any other exception is a bug and keeps its
+becomes words: message and hint, exit 1, like Ctrl-C. Usage errors exit 2; any other exception is a bug and keeps its
 traceback.
 """
 
@@ -45,7 +45,7 @@ def main() -> None:
         if isinstance(stop, SystemExit) and stop.code != 130:
             raise
         print_error("interrupted; nothing was left half-written")
-        sys.exit(130)
+        sys.exit(1)
 
 
 def _print_version(wanted: bool) -> None:

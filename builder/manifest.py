@@ -26,6 +26,8 @@ SUFFIXES: Mapping[str, str] = {
     "q4f16": "_q4f16",
 }
 """dtype → file suffix, as transformers.js spells them."""
+TIERS = ("webgpu-f16", "webgpu", "wasm")
+"""Device tiers: WebGPU with and without the shader-f16 feature, and no WebGPU."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,13 @@ beside the graphs. Which parts a model has is for families/ to say. Nothing here
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.errors import CheckpointError, ExportError
-from builder.manifest import Manifest
+from builder.errors import CheckpointError, ExportError, ModelError
+from builder.folders import new_folder
+from builder.manifest import Manifest, read_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,42 +60,36 @@ def export(
         )
     chosen = find_family(source, family)
     target = out if out is not None else source.resolve().with_name(source.resolve().name + "-web")
-    work = _claim(target)
+    _check_target(target)
+    _check_weights(source)
     say(f"loading {source.name} as {chosen.name}")
-    try:
+    with new_folder(target, error=ExportError) as work:
         manifest = _write_parts(source, target.name, chosen.name, work, say)
-        _replace(work, target)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
     sizes = {name: variants["fp32"].total_bytes for name, variants in manifest.components.items()}
     return ExportResult(path=target, family=chosen.name, components=sizes)
 
 
-def _claim(target: Path) -> Path:
-    """Make the temporary folder beside the target, refusing to replace what this tool did not make."""
-    if target.exists() and any(target.iterdir()) and not (target / "manifest.json").is_file():
-        raise ExportError(f"{target} exists and is no web model", hint="give another folder with -o")
-    work = target.with_name(f".{target.name}.part")
-    try:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-    except OSError as error:
-        raise ExportError(
-            f"{target.parent} cannot be written: {error.strerror}", hint="give another folder with -o"
-        ) from error
-    return work
-
-
-def _replace(work: Path, target: Path) -> None:
+def _check_target(target: Path) -> None:
+    """Replace nothing but an empty folder or a web model."""
+    if target.is_dir() and not any(target.iterdir()):
+        return
     if target.exists():
-        old = target.with_name(f".{target.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        target.rename(old)
-        work.rename(target)
-        shutil.rmtree(old)
-    else:
-        work.rename(target)
+        try:
+            read_manifest(target)
+        except ModelError as error:
+            raise ExportError(f"{target} exists and is no web model", hint="give another folder with -o") from error
+
+
+def _check_weights(source: Path) -> None:
+    """Open every file of weights: a truncated one is told from its header, before anything is loaded."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(source.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise CheckpointError(f"{path} cannot be read: {error}", hint="download the file again") from error
 
 
 def _write_parts(source: Path, name: str, family: str, work: Path, say: Callable[[str], None]) -> Manifest:

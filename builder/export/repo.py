@@ -9,7 +9,7 @@ from pathlib import Path
 from builder.errors import CheckpointError
 from builder.families import Parts
 from builder.graphs import read_variant
-from builder.manifest import Manifest, Variant, file_entry, write_manifest
+from builder.manifest import TIERS, Manifest, Variant, file_entry, write_manifest
 
 
 def write_files(parts: Parts, source: Path, work: Path) -> None:
@@ -43,6 +43,7 @@ def describe(parts: Parts, *, name: str, family: str, folder: Path) -> Manifest:
         files=tuple(file_entry(folder, file.name) for file in sorted(folder.iterdir()) if file.is_file()),
         prompts=parts.prompts,
         generation=parts.generation,
+        tiers={tier: dict.fromkeys(components, "fp32") for tier in TIERS},
     )
     write_manifest(folder, manifest)
     return manifest

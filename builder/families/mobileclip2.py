@@ -26,7 +26,6 @@ def _recognises(checkpoint: Path) -> bool:
 
 
 def _load_weights(checkpoint: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = checkpoint / "open_clip_model.safetensors"
@@ -35,10 +34,7 @@ def _load_weights(checkpoint: Path) -> dict[str, Any]:
             f"{checkpoint} holds no open_clip_model.safetensors",
             hint="take the safetensors version of the model (timm/MobileCLIP2-*-OpenCLIP); pickles are never loaded",
         )
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}", hint="download the file again") from error
+    return load_file(path)
 
 
 def _load(checkpoint: Path) -> Parts:

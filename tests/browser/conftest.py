@@ -47,7 +47,7 @@ class Watch:
         assert not self.missing, "files are missing"
 
     def wait_until(self, expression: str, *, seconds: float) -> None:
-        """Wait for a JavaScript expression to be true. Playwright's own wait evaluates strings, which the CSP refuses."""
+        """Wait for a JavaScript expression to hold. Playwright's own wait evaluates strings, which the CSP refuses."""
         deadline = time.monotonic() + seconds
         while not self.page.evaluate(expression):
             assert time.monotonic() < deadline, f"{expression} is not true; status: {self.status()}"

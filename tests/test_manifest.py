@@ -1,0 +1,72 @@
+"""manifest.json survives a round trip, and what is wrong with one is said in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builder.errors import ModelError
+from builder.manifest import TIERS, read_manifest, write_manifest
+
+MakeModel = Callable[..., Path]
+EditManifest = Callable[[Path, Callable[[dict[str, object]], None]], None]
+
+
+def test_manifest_is_the_same_after_a_round_trip(make_model: MakeModel) -> None:
+    folder = make_model()
+    manifest = read_manifest(folder)
+    before = (folder / "manifest.json").read_bytes()
+    write_manifest(folder, manifest)
+    assert read_manifest(folder) == manifest
+    assert (folder / "manifest.json").read_bytes() == before
+    assert not list(folder.glob(".*"))
+
+
+def test_tier_bytes_count_one_dtype_per_component_and_every_other_file(make_model: MakeModel) -> None:
+    folder = make_model()
+    manifest = read_manifest(folder)
+    expected = (folder / "onnx/vision_encoder_q4.onnx").stat().st_size + (folder / "config.json").stat().st_size
+    assert manifest.tier_bytes("webgpu") == expected
+    assert manifest.tier_dtypes() == {"vision_encoder": {"q4", "q8"}}
+
+
+def test_newer_format_is_refused_with_what_to_do(make_model: MakeModel, edit_manifest: EditManifest) -> None:
+    folder = make_model()
+    edit_manifest(folder, lambda raw: raw.update(format=9))
+    with pytest.raises(ModelError, match="format 9"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1}', '{"format": 1, "name": 3}'])
+def test_unreadable_manifest_is_named(text: str, make_model: MakeModel) -> None:
+    folder = make_model()
+    (folder / "manifest.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match=r"manifest\.json"):
+        read_manifest(folder)
+
+
+def test_field_of_a_wrong_type_is_refused(make_model: MakeModel, edit_manifest: EditManifest) -> None:
+    folder = make_model()
+    edit_manifest(folder, lambda raw: raw.update(task=["a", "list"]))
+    with pytest.raises(ModelError, match="is no str"):
+        read_manifest(folder)
+
+
+def test_unknown_fields_are_ignored_so_that_newer_minor_versions_can_be_read(
+    make_model: MakeModel, edit_manifest: EditManifest
+) -> None:
+    folder = make_model()
+    edit_manifest(folder, lambda raw: raw.update(later={"x": 1}))
+    assert read_manifest(folder).name == "tiny-vlm"
+
+
+def test_shipped_models_name_a_dtype_for_every_tier() -> None:
+    from builder.embedded import NAMES, model_dir
+
+    for name in NAMES:
+        tiers = read_manifest(model_dir(name)).tiers
+        assert set(tiers) == set(TIERS)
+        json.dumps(tiers)
