@@ -104,16 +104,19 @@ class Scene:
 
 RELATION_SHARES = {"alone": 0.36, "count": 0.16, "left of": 0.14, "above": 0.12, "inside": 0.08, "row": 0.14}
 SIGN_SHARE = 0.17
-"""Of the scenes that can hold a sign (alone, left of, above), the share that do."""
+"""What `sample_scene` draws signs with; training dwells on them for a while, because reading is learnt last."""
 
 
-def sample_scene(rng: np.random.Generator, *, unseen: bool = True, relation: str | None = None) -> Scene:
+def sample_scene(
+    rng: np.random.Generator, *, unseen: bool = True, relation: str | None = None, sign_share: float = SIGN_SHARE
+) -> Scene:
     """Draw one scene.
 
     Args:
         rng: the only source of chance.
         unseen: whether `UNSEEN_PAIRS` may occur; training draws with False.
         relation: draw this relation instead of one by `RELATION_SHARES`.
+        sign_share: of the scenes that can hold a sign (alone, left of, above), the share that do.
     """
     if relation is None:
         relation = str(rng.choice(list(RELATION_SHARES), p=list(RELATION_SHARES.values())))
@@ -128,7 +131,7 @@ def sample_scene(rng: np.random.Generator, *, unseen: bool = True, relation: str
     spots = place(rng)
     sign_at = (
         int(rng.integers(len(spots)))
-        if relation in ("alone", "left of", "above") and rng.random() < SIGN_SHARE
+        if relation in ("alone", "left of", "above") and rng.random() < sign_share
         else None
     )
     kinds = _pick_kinds(rng, relation, len(spots))

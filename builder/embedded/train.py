@@ -5,7 +5,7 @@
 Both models share one tower while they learn: each step draws new scenes and adds three losses on the same features,
 the captioner's next-token loss on captions and answers, the contrastive loss of the two CLIP towers, and a per-cell
 loss that says which kinds, colours and words lie in each cell of the last feature map. The last is scaffolding: it
-breaks the long plateau of the first two and is thrown away. The picture grows from 96 to 128 pixels on the way.
+breaks the long plateau of the first two and is thrown away. `PHASES` says how pictures grow and talk changes.
 
 The run saves its whole state every few minutes and goes on from there when it is started again; `write_checkpoints`
 (in checkpoints.py) turns the state into the two folders that ship. Every scene comes from (seed, its number), so an
@@ -39,6 +39,7 @@ from builder.embedded.scenes import (
     DESCRIBE,
     DESCRIBE_VARIANTS,
     KINDS,
+    SIGN_SHARE,
     WORDS,
     Scene,
     questions,
@@ -66,7 +67,10 @@ def load_image(scene: Scene, size: int, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(image)
 
 
-def chat_ids(tokenizer: Tokenizer, turns: list[tuple[str, str]], image_tokens: int) -> tuple[list[int], list[int]]:
+Turn = tuple[str, str]
+
+
+def chat_ids(tokenizer: Tokenizer, turns: list[Turn], image_tokens: int) -> tuple[list[int], list[int]]:
     """Token ids of a conversation about one picture, and their labels: only answers and their end marks count."""
     image = token_id(tokenizer, "<image>")
     ids: list[int] = []
@@ -94,10 +98,44 @@ class Batch:
     cells: Tensor  # float32 [B, classes, S / 32, S / 32]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A stretch of the run, up to the share ``until`` of it: picture size, signs, and what is talked about.
+
+    ``describe_first``, ``ask_first`` and the rest share the conversations: a caption and a question about it; a
+    question and then the caption; and where ``only`` says so, a caption alone or three questions alone.
+    """
+
+    until: float
+    size: int
+    sign_share: float = SIGN_SHARE
+    describe_first: float = 0.0
+    ask_first: float = 0.0
+    describe_only: float = 0.0
+
+    def draw_turns(self, rng: np.random.Generator, describe: Turn, asked: list[Turn]) -> list[Turn]:
+        drawn = rng.random()
+        if drawn < self.describe_first:
+            return [describe, asked[0]]
+        if drawn < self.describe_first + self.ask_first:
+            return [asked[0], describe]
+        if drawn < self.describe_first + self.ask_first + self.describe_only:
+            return [describe]
+        return asked
+
+
+PHASES = (
+    Phase(until=0.59, size=96, describe_first=0.55, ask_first=0.45),
+    Phase(until=0.65, size=IMAGE_SIZE, describe_first=0.55, ask_first=0.45),
+    # A question after the caption is answered from the caption's words. Here questions have the picture alone.
+    Phase(until=1.0, size=IMAGE_SIZE, sign_share=0.5, ask_first=0.2, describe_only=0.3),
+)
+
+
 class SceneBatches(torch.utils.data.Dataset[Batch]):
     """Batch number n of a run, a function of (seed, n) alone."""
 
-    def __init__(self, plan: list[int], batch: int) -> None:
+    def __init__(self, plan: list[Phase], batch: int) -> None:
         self.plan, self.batch = plan, batch
         self.chat, self.clip = chat_tokenizer(), clip_tokenizer()
 
@@ -105,22 +143,23 @@ class SceneBatches(torch.utils.data.Dataset[Batch]):
         return len(self.plan)
 
     def __getitem__(self, step: int) -> Batch:
-        size = self.plan[step]
+        phase = self.plan[step]
+        size = phase.size
         grid = size // STRIDE
         images, chats, texts, captions = [], [], [], []
         cells = torch.zeros(self.batch, len(CELL_CLASSES), grid, grid)
         for row in range(self.batch):
             rng = np.random.default_rng([SEED, step, row])
-            scene = sample_scene(rng, unseen=False)
+            scene = sample_scene(rng, unseen=False, sign_share=phase.sign_share)
             images.append(load_image(scene, size, rng))
             for thing in scene.things:
                 x, y = (min(grid - 1, int(v * grid)) for v in (thing.x, thing.y))
                 names = ("sign", thing.word) if thing.word else (thing.kind, thing.colour)
                 for name in names:
                     cells[row, CELL_CLASSES.index(str(name)), y, x] = 1
-            asked = questions(scene, rng)[0]
+            asked = questions(scene, rng)[:3]
             describe = (DESCRIBE if rng.random() < 0.7 else str(rng.choice(DESCRIBE_VARIANTS)), scene.caption)
-            turns = [describe, asked] if rng.random() < 0.55 else [asked, describe]
+            turns = phase.draw_turns(rng, describe, asked)
             chats.append(chat_ids(self.chat, turns, grid * grid))
             texts.append(self.clip.encode(scene.caption).ids)
             captions.append(scene.caption)
@@ -155,14 +194,16 @@ class Learner(nn.Module):
         settings = text_config(bos=token_id(vocabulary, "<|endoftext|>"), eos=token_id(vocabulary, "<|im_end|>"))
         self.language = Qwen2ForCausalLM(Qwen2Config(**{k: v for k, v in settings.items() if k != "model_type"}))
         self.cells = nn.Conv2d(TOWER_WIDTH, len(CELL_CLASSES), 1)
+        # a word lies in one cell of one scene in ten: without weight, reading is the last thing that pays
+        weight = torch.tensor([4.0 if name in WORDS else 1.0 for name in CELL_CLASSES])
+        self.register_buffer("cell_weight", weight[:, None, None], persistent=False)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         trunk = self.clip.visual.trunk
         features = trunk.forward_features(batch.pixels)  # [B, C, S / 32, S / 32]
         losses = {"caption": self._language_loss(features, batch), "contrast": self._contrast_loss(features, batch)}
-        weight = torch.tensor(6.0)
         losses["cells"] = functional.binary_cross_entropy_with_logits(
-            self.cells(features), batch.cells, pos_weight=weight
+            self.cells(features), batch.cells, weight=self.cell_weight, pos_weight=torch.tensor(6.0)
         )
         return losses
 
@@ -187,15 +228,15 @@ class Learner(nn.Module):
 WEIGHTS = {"caption": 1.0, "contrast": 0.3, "cells": 4.0}
 
 
-def plan_sizes(images: int, batch: int) -> list[int]:
-    """Picture size of each step: the first 70 % at 96 pixels, the rest at the full size."""
+def plan_phases(images: int, batch: int) -> list[Phase]:
+    """The phase of each step, in proportion to `PHASES`."""
     steps = images // batch
-    return [96 if step < 0.7 * steps else IMAGE_SIZE for step in range(steps)]
+    return [next(phase for phase in PHASES if step < phase.until * steps) for step in range(steps)]
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    warm = min(1.0, (step + 1) / 300)
-    return peak * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+    """A short rise, then 1 - progress²: high for long, because reading and yes-or-no come late, and 0 at the end."""
+    return peak * min(1.0, (step + 1) / 300) * (1 - (step / steps) ** 2)
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -216,7 +257,7 @@ def train(work: Path, *, images: int, batch: int, peak: float, threads: int, sav
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}], betas=(0.9, 0.98)
     )
-    plan = plan_sizes(images, batch)
+    plan = plan_phases(images, batch)
     start = 0
     path = work / "state.pt"
     work.mkdir(parents=True, exist_ok=True)
@@ -263,7 +304,7 @@ def train(work: Path, *, images: int, batch: int, peak: float, threads: int, sav
             progress.update(bar, advance=1, description=text)
             if step % 50 == 0:
                 with (work / "log.txt").open("a") as log:
-                    log.write(f"{time.time():.0f} step {step} size {plan[step]} {text}\n")
+                    log.write(f"{time.time():.0f} step {step} size {plan[step].size} {text}\n")
             if time.monotonic() - saved > save_every_s:
                 snapshot(step + 1)
                 saved = time.monotonic()
