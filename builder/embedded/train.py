@@ -178,6 +178,8 @@ class SceneBatches(torch.utils.data.Dataset[Batch]):
 class Learner(nn.Module):
     """Both models around one tower, with the scaffolding."""
 
+    cell_weight: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         import open_clip
