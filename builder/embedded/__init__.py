@@ -1,7 +1,8 @@
 """The two models that come with the package, the scenes they know, and how they were trained.
 
 Using them needs none of the heavy libraries: `model_dir` finds their fp32 web models, scenes.py draws, samples.py makes
-the sample album and video. Training and scoring (train.py, checkpoints.py, score.py) need the ``export`` extra.
+the sample album and video. Training and scoring (train.py, checkpoints.py, score.py; builder/retrain.py chains
+them) need the ``export`` extra.
 """
 
 from __future__ import annotations

@@ -62,8 +62,7 @@ def render_card(name: str, scores: Mapping[str, float], training: Mapping[str, o
         f"Training: {training['images']:,} scenes in batches of {training['batch']}, both models around one tower,",
         "pictures of 96 pixels first and 128 later. The shipped weights' run was stopped and its plan changed on the",
         "way (its length, and the last phase, added when words and yes-or-no questions lagged). To train anew:",
-        "`python -m builder.embedded.train`, then `python -m builder.embedded.checkpoints`, `webgpu-demo export`, and",
-        "`python -m builder.embedded.score --write`, which wrote this card.",
+        "`python -m builder.retrain --work DIR`.",
         "",
     ]
     return "\n".join(lines)

@@ -1,14 +1,11 @@
 """Write the trained models as checkpoints, in the file layouts of FastVLM (Transformers) and MobileCLIP2 (open_clip).
 
-    python -m builder.embedded.checkpoints --work DIR [--out DIR]
-
 FastVLM's tower is published reparameterized and MobileCLIP2's is not; so are ours, and so export meets both. Weights
 are stored as float16, from which the float32 web models are exported: nothing is lost between the two.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 from pathlib import Path
@@ -179,23 +176,15 @@ def write_clip(learner: Learner, out: Path) -> None:
     _write_json(out / "special_tokens_map.json", marks)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder that train.py worked in")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "checkpoints", help="where the two go")
-    options = parser.parse_args()
+def write_checkpoints(work: Path, out: Path) -> None:
+    """Write both checkpoints into ``out`` from the state that a training left in ``work``."""
     learner = Learner()
-    state = torch.load(options.work / "state.pt", weights_only=True)
+    state = torch.load(work / "state.pt", weights_only=True)
     learner.load_state_dict(state["learner"])
-    training = {"images": state["step"] * state.get("batch", 64), "batch": state.get("batch", 64)}
     learner.eval()
+    training = {"images": state["step"] * state["batch"], "batch": state["batch"]}
     for name, write in (("scenes-vlm", write_vlm), ("scenes-clip", write_clip)):
-        folder = options.out / name
+        folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
         write(learner, folder)
         _write_json(folder / "training.json", training)
-        print(f"wrote {name}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,9 @@
 """Score the embedded models on held-out scenes, from any dtype of their web models, with onnxruntime.
 
-    python -m builder.embedded.score [--scenes 500] [--write]
+    python -m builder.embedded.score FOLDER [--dtype q4]
 
-This is the yardstick of quantization: exact captions, exact answers, and recall@1 in albums of 100. ``--write`` renews
-the model cards beside the weights. Held-out scenes come from seeds that training never draws from, and may hold the
-colour-object pairs that no training scene held.
+This is the yardstick of quantization: exact captions, exact answers, and recall@1 in albums of 100. Held-out scenes
+come from seeds that training never draws from, and may hold the colour-object pairs that no training scene held.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tokenizers import Tokenizer
 
-from builder.embedded import NAMES, checkpoint_dir, model_dir
+from builder.embedded import NAMES
 from builder.embedded.card import write_card
 from builder.embedded.painting import render
 from builder.embedded.scenes import DESCRIBE, UNSEEN_PAIRS, Scene, questions, sample_scene
@@ -194,27 +193,23 @@ def _share(values: list[bool]) -> float:
     return round(sum(values) / max(1, len(values)), 4)
 
 
+def score_models(models: Path, *, cards: Path, dtype: str = "fp32") -> None:
+    """Score both models below ``models`` and write their cards beside the weights below ``cards``."""
+    for name in NAMES:
+        folder = models / name
+        dtypes = uniform(folder, dtype)
+        score = score_captions(folder, dtypes) if name == "scenes-vlm" else score_search(folder, dtypes)
+        print(name, dtype, json.dumps(asdict(score)))
+        write_card(cards / name, name, asdict(score))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--scenes", type=int, default=500)
-    parser.add_argument("--albums", type=int, default=5)
-    parser.add_argument("--dtype", default="fp32")
-    parser.add_argument(
-        "--models", type=Path, help="folder that holds scenes-vlm and scenes-clip (default: the shipped ones)"
-    )
-    parser.add_argument("--write", action="store_true", help="renew the model cards beside the weights")
+    parser.add_argument("models", type=Path, help="folder that holds scenes-vlm and scenes-clip as web models")
+    parser.add_argument("--dtype", default="fp32", help="a dtype that both have")
     options = parser.parse_args()
-    for name in NAMES:
-        folder = options.models / name if options.models else model_dir(name)
-        dtypes = uniform(folder, options.dtype)
-        score: CaptionScore | SearchScore
-        if name == "scenes-vlm":
-            score = score_captions(folder, dtypes, scenes=options.scenes)
-        else:
-            score = score_search(folder, dtypes, albums=options.albums)
-        print(name, options.dtype, json.dumps(asdict(score)))
-        if options.write:
-            write_card(checkpoint_dir(name), name, asdict(score))
+    print(json.dumps(asdict(score_captions(f := options.models / "scenes-vlm", uniform(f, options.dtype)))))
+    print(json.dumps(asdict(score_search(f := options.models / "scenes-clip", uniform(f, options.dtype)))))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Train scenes-vlm and scenes-clip together, from nothing, on scenes drawn as they are needed.
 
-    python -m builder.embedded.train --work DIR [--images 400000]
-
 Both models share one tower while they learn: each step draws new scenes and adds three losses on the same features,
 the captioner's next-token loss on captions and answers, the contrastive loss of the two CLIP towers, and a per-cell
 loss that says which kinds, colours and words lie in each cell of the last feature map. The last is scaffolding: it
@@ -14,9 +12,7 @@ interrupted run sees the same pictures as an uninterrupted one.
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -48,6 +44,10 @@ from builder.embedded.scenes import (
 from builder.embedded.vocabulary import CLIP_CONTEXT, chat_tokenizer, clip_tokenizer, token_id
 
 SEED = 20261121
+IMAGES = 166_400
+BATCH = 64
+PEAK_RATE = 2e-3
+"""Highest learning rate."""
 CELL_CLASSES = (*KINDS, "sign", *COLOURS, *WORDS)
 IGNORED = -100
 
@@ -247,7 +247,15 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     part.replace(path)
 
 
-def train(work: Path, *, images: int, batch: int, peak: float, threads: int, save_every_s: float = 120) -> None:
+def train(
+    work: Path,
+    *,
+    images: int = IMAGES,
+    batch: int = BATCH,
+    peak: float = PEAK_RATE,
+    threads: int = 1,
+    save_every_s: float = 120,
+) -> None:
     """Run or go on with a training in ``work``; at its end ``state.pt`` has ``step`` equal to the plan's length."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # a denormal in one gradient slows a whole step down a hundredfold
@@ -315,18 +323,3 @@ def train(work: Path, *, images: int, batch: int, peak: float, threads: int, sav
 
 def _batches(loader: Any) -> Iterator[Batch]:
     yield from loader
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder of the run's state and log")
-    parser.add_argument("--images", type=int, default=400_000)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--peak", type=float, default=2e-3, help="highest learning rate")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    options = parser.parse_args()
-    train(options.work, images=options.images, batch=options.batch, peak=options.peak, threads=options.threads)
-
-
-if __name__ == "__main__":
-    main()

@@ -27,6 +27,7 @@ from starlette.responses import FileResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from builder.errors import PreviewError
+from builder.policy import SITE_POLICY
 
 HOST = "127.0.0.1"
 FIRST_PORT = 8000
@@ -56,10 +57,12 @@ EVERY_ANSWER = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
     "cross-origin-resource-policy": "same-origin",
+    "content-security-policy": SITE_POLICY,
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
-"""The first two make the page cross-origin isolated, without which WebAssembly has one thread."""
+"""The first two make the page cross-origin isolated, without which WebAssembly has one thread. The policy is in the
+page already, but a worker takes its own from the header of its script."""
 ONE_RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)")
 
 

@@ -6,7 +6,9 @@ gets is for verify/ to say, after it has measured them. The fp32 graphs are neve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,12 +34,13 @@ class QuantizeResult:
 def quantize(model_dir: Path, *, dtypes: Sequence[str], report: Callable[[str], None] | None = None) -> QuantizeResult:
     """Add ``dtypes`` (fp16, q8, q4, q4f16) to every component of a web model.
 
-    Each file appears whole or not at all, and the manifest is rewritten last: an interrupted run can be run again. A
-    variant that is already there is made anew; its measured error is dropped until the next `verify`.
+    All files are made beside the model and moved in together, the manifest last: an interrupted run leaves what was
+    there and can be run again. A variant that is already there is made anew; its measured error is dropped until the
+    next `verify`.
 
     Raises:
         ModelError: the folder is no web model, or a graph in it is corrupt.
-        QuantizeError: a dtype is unknown, or no fp32 graph is there to start from.
+        QuantizeError: a dtype is unknown, no fp32 graph is there to start from, or the folder cannot be written.
     """
     from builder.graphs import load_graph, read_variant, save_graph
 
@@ -57,23 +60,38 @@ def quantize(model_dir: Path, *, dtypes: Sequence[str], report: Callable[[str], 
         assert variant is not None
         load_graph(model_dir / variant.path)  # all problems before the first write
     components: dict[str, dict[str, Variant]] = {name: dict(v) for name, v in manifest.components.items()}
-    for name, variants in components.items():
-        for dtype in dict.fromkeys(dtypes):
-            if report is not None:
-                report(f"{name} {dtype}")
-            graph = load_graph(model_dir / variants["fp32"].path)
-            path = f"onnx/{name}{SUFFIXES[dtype]}.onnx"
-            try:
-                save_graph(convert(graph, dtype), model_dir / path)
-            except OSError as error:
-                raise QuantizeError(
-                    f"{model_dir / path} cannot be written: {error.strerror}", hint="make room or choose another folder"
-                ) from error
-            variants[dtype] = read_variant(model_dir, path)
-    updated: Manifest = replace(manifest, components=components)
-    write_manifest(model_dir, updated)
+    with _staging(model_dir) as staged:
+        for name, variants in components.items():
+            for dtype in dict.fromkeys(dtypes):
+                if report is not None:
+                    report(f"{name} {dtype}")
+                graph = load_graph(model_dir / variants["fp32"].path)
+                path = f"onnx/{name}{SUFFIXES[dtype]}.onnx"
+                save_graph(convert(graph, dtype), staged / path)
+                variants[dtype] = read_variant(staged, path)
+        for path in sorted((staged / "onnx").iterdir()):
+            path.replace(model_dir / "onnx" / path.name)
+        updated: Manifest = replace(manifest, components=components)
+        write_manifest(model_dir, updated)
     sizes = {name: {dtype: v.total_bytes for dtype, v in variants.items()} for name, variants in components.items()}
     return QuantizeResult(path=model_dir, sizes=sizes)
+
+
+@contextmanager
+def _staging(model_dir: Path) -> Iterator[Path]:
+    """A hidden folder in the model's, so that new graphs are moved in together when all of them are made."""
+    staged = model_dir / ".quantize.part"
+    try:
+        shutil.rmtree(staged, ignore_errors=True)
+        (staged / "onnx").mkdir(parents=True)
+        yield staged
+    except OSError as error:
+        raise QuantizeError(
+            f"{model_dir} cannot be written: {(error.strerror or str(error)).lower()}",
+            hint="make room, or copy the model to a folder that you may write to",
+        ) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def convert(graph: ModelProto, dtype: str) -> ModelProto:

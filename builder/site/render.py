@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from builder.policy import SITE_POLICY
 from builder.site.page import Page
 
 CONFIG_FORMAT = 1
@@ -20,21 +21,6 @@ STYLE = f"{APP}shared/style.css"
 MODELS = "models/"
 RUNTIME = "runtime/"
 SCRIPT = "transformers.min.js"
-
-CSP = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self' 'wasm-unsafe-eval'",
-        "worker-src 'self'",
-        "connect-src 'self'",
-        "img-src 'self' blob: data:",
-        "media-src 'self' blob:",
-        "style-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-    )
-)
-"""Nothing comes from, and nothing goes to, another origin."""
 
 Json = Mapping[str, object]
 
@@ -58,7 +44,7 @@ def render_page(page: Page, config: Json, *, template: Path) -> str:
     return (
         _environment(template)
         .get_template(str(name))
-        .render(config=config, title=config["title"], lang=LANGUAGE, csp=CSP, app_root=APP, page=page.slug)
+        .render(config=config, title=config["title"], lang=LANGUAGE, csp=SITE_POLICY, app_root=APP, page=page.slug)
     )
 
 
@@ -69,7 +55,7 @@ def render_index(pages: Sequence[Page], *, title: str, template: Path) -> str:
     return (
         _environment(template)
         .get_template("demo.html")
-        .render(title=title, lang=LANGUAGE, csp=CSP, style=style, pages=links)
+        .render(title=title, lang=LANGUAGE, csp=SITE_POLICY, style=style, pages=links)
     )
 
 

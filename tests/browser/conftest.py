@@ -39,6 +39,7 @@ class Watch:
     violations: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
 
     def assert_clean(self) -> None:
         assert not self.foreign, "requests left this machine"
@@ -52,6 +53,12 @@ class Watch:
         while not self.page.evaluate(expression):
             assert time.monotonic() < deadline, f"{expression} is not true; status: {self.status()}"
             self.page.wait_for_timeout(200)
+
+    def assert_device(self, device: str) -> None:
+        """The page ran on the device it was asked for; a fallback from WebGPU names WebGPU too, as what failed."""
+        text = self.page.inner_text("[data-role=device]")
+        processor = "the graphics processor (WebGPU" if device == "webgpu" else "the processor (WebAssembly)"
+        assert text.startswith(f"Runs on {processor}"), text
 
     def status(self) -> str:
         return self.page.inner_text("[data-role=status]")
@@ -101,7 +108,7 @@ def open_page(tools: Playwright, chromium: str) -> Iterator[OpenPage]:
         watch = Watch(page=page)
         opened.append((watch, browser))
         page.add_init_script(RECORD_STATES)
-        context.on("request", lambda request: _note_foreign(watch, request.url))
+        context.on("request", lambda request: _note_request(watch, request.url))
         context.on("response", lambda r: watch.missing.append(r.url) if r.status >= 400 else None)
         page.on("pageerror", lambda error: watch.errors.append(str(error)))
         page.on("console", lambda m: _note_console(watch, m.type, m.text))
@@ -114,7 +121,8 @@ def open_page(tools: Playwright, chromium: str) -> Iterator[OpenPage]:
         browser.close()  # type: ignore[attr-defined]
 
 
-def _note_foreign(watch: Watch, url: str) -> None:
+def _note_request(watch: Watch, url: str) -> None:
+    watch.requested.append(url)
     parts = urlsplit(url)
     if parts.scheme not in ("blob", "data") and parts.hostname != "127.0.0.1":
         watch.foreign.append(url)

@@ -36,6 +36,7 @@ def test_captions_find_their_pictures_in_the_sample_album(device: str, demo_addr
         assert sum(found.values()) >= 8, found
         scores = page.eval_on_selector_all("[data-role=results] [data-photo]", "all => all.map(e => +e.dataset.score)")
         assert scores == sorted(scores, reverse=True)
+    watch.assert_device(device)
     states = watch.states()
     assert states[:4] == ["checking", "loading", "ready", "running"]
     page.set_viewport_size(PHONE)
@@ -96,5 +97,6 @@ def test_real_photographs_of_many_formats_are_indexed_and_searched(
         assert set(results) <= {path.name for path in photographs}
         assert results
         assert "broken.jpg" not in results
+    watch.assert_device(device)
     watch.violations += page.evaluate("window.violations")
     watch.assert_clean()

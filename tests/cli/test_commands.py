@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from builder.embedded import model_dir
 from builder.versions import BUILDER
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -85,13 +87,60 @@ def test_build_as_json_gives_one_document_and_quiet_no_progress(
     assert answer["size_bytes"] == sum(entry["size_bytes"] for entry in answer["files"])
 
 
-def test_quantize_and_verify_answer_with_tables_and_json(run_cli: RunCli, make_model: MakeModel) -> None:
+def test_quantize_answers_with_a_table_and_json(run_cli: RunCli, make_model: MakeModel) -> None:
     model = str(make_model())
     tabled = run_cli("quantize", model, "--dtype", "fp16")
     assert tabled.returncode == 0, tabled.stderr
     assert "vision_encoder" in tabled.stdout
     answer = json.loads(run_cli("quantize", model, "--dtype", "fp16", "--json").stdout)
     assert set(answer["sizes"]["vision_encoder"]) >= {"fp32", "fp16"}
+
+
+def test_verify_answers_with_a_table_and_json(run_cli: RunCli, tmp_path: Path) -> None:
+    model = str(shutil.copytree(model_dir("scenes-clip"), tmp_path / "scenes-clip"))
+    tabled = run_cli("verify", model)
+    assert tabled.returncode == 0, tabled.stderr
+    assert "cosine" in tabled.stdout
+    answer = json.loads(run_cli("verify", model, "--json").stdout)
+    assert answer["components"]["vision_model"]["fp32"]["error"]["max_abs"] == 0
+
+
+@pytest.mark.parametrize("command", [["quantize", "--dtype", "q4"], ["verify"]])
+def test_model_on_a_full_disk_exits_1_and_stays_whole(run_cli: RunCli, tmp_path: Path, command: list[str]) -> None:
+    folder = shutil.copytree(model_dir("scenes-clip"), tmp_path / "scenes-clip")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    verb, *options = command
+
+    def limit_file_size() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    done = run_cli(verb, str(folder), *options, "--quiet", preexec_fn=limit_file_size)
+    assert_one_message(done, 1, "cannot be written: file too large")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_ctrl_c_in_the_middle_of_a_quantization_leaves_the_model_whole(start_cli: StartCli, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_dir("scenes-vlm"), tmp_path / "scenes-vlm")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    process = start_cli("quantize", str(folder), "--dtype", "q4", "--dtype", "q8", "--dtype", "q4f16")
+    deadline = time.monotonic() + 60
+    while not list(folder.glob(".quantize.part/onnx/*.onnx")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "interrupted" in stderr
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_demo_refuses_a_folder_of_something_else(run_cli: RunCli, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("mine", encoding="utf-8")
+    done = run_cli("demo", "--no-open", "--quiet", "--work", str(tmp_path / "thesis"))
+    assert_one_message(done, 1, "holds other things than a demo")
+    assert (tmp_path / "thesis" / "chapter.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_page_with_a_typo_exits_1_and_names_the_page(run_cli: RunCli, tmp_path: Path) -> None:
