@@ -1,6 +1,6 @@
 """retrain: make the embedded models again, from drawing their first scene to the scores on their cards, in one command.
 
-    python -m builder.retrain --work DIR [--images 166400] [--out DIR]
+    python -m builder.retrain --work DIR [--images 192000] [--out DIR]
 
 Trains (hours on two cores; an interrupted run goes on where it stopped), writes the checkpoints, exports them, and
 scores the fp32 web models on held-out scenes. ``--out`` puts all of it elsewhere than over the shipped models.

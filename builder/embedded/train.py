@@ -44,7 +44,7 @@ from builder.embedded.scenes import (
 from builder.embedded.vocabulary import CLIP_CONTEXT, chat_tokenizer, clip_tokenizer, token_id
 
 SEED = 20261121
-IMAGES = 166_400
+IMAGES = 192_000
 BATCH = 64
 PEAK_RATE = 2e-3
 """Highest learning rate."""
@@ -125,10 +125,11 @@ class Phase:
 
 
 PHASES = (
-    Phase(until=0.59, size=96, describe_first=0.55, ask_first=0.45),
-    Phase(until=0.65, size=IMAGE_SIZE, describe_first=0.55, ask_first=0.45),
-    # A question after the caption is answered from the caption's words. Here questions have the picture alone.
-    Phase(until=1.0, size=IMAGE_SIZE, sign_share=0.5, ask_first=0.2, describe_only=0.3),
+    Phase(until=0.51, size=96, describe_first=0.55, ask_first=0.45),
+    Phase(until=0.56, size=IMAGE_SIZE, describe_first=0.55, ask_first=0.45),
+    # A question after the caption is answered from the caption's words. From here questions have the picture alone.
+    Phase(until=0.865, size=IMAGE_SIZE, sign_share=0.5, ask_first=0.2, describe_only=0.3),
+    Phase(until=1.0, size=IMAGE_SIZE, sign_share=0.25, ask_first=0.1, describe_only=0.1),
 )
 
 
