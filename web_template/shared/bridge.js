@@ -51,8 +51,10 @@ export class Bridge {
     this.#worker.onmessage = ({ data }) => this.#receive(data);
     this.#worker.onerror = (event) => {
       event.preventDefault(); // it is reported through the requests; the console would show it a second time
+      // A script that cannot be fetched gives an event without a message.
+      const name = event.message ? 'WorkerError' : 'DownloadError';
       const message = event.message || 'The part of the page that runs the model could not start.';
-      this.#fail(new WorkerError({ name: 'WorkerError', message, stack: '' }));
+      this.#fail(new WorkerError({ name, message, stack: '' }));
     };
     this.#worker.onmessageerror = () =>
       this.#fail(new WorkerError({ name: 'DataCloneError', message: 'A message of the worker could not be read.', stack: '' }));

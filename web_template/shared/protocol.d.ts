@@ -2,7 +2,7 @@
  * Shapes that cross a boundary: the page config and the manifest that Python writes, and the messages between the
  * page and its worker. Types only: no code stands here, and nothing of it reaches a site.
  *
- * Python's side of the first two is `builder/site/page.py` and `builder/manifest.py`.
+ * Python's side of the first two is `builder/site/render.py` and `builder/manifest.py`.
  */
 
 export type State = 'checking' | 'loading' | 'ready' | 'running' | 'paused' | 'done' | 'error';

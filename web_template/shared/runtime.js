@@ -12,6 +12,11 @@
 
 import { openModelCache } from './storage.js';
 
+/** A file could not be had: no fault of the device, and no other would help. The page knows it by its name. */
+class DownloadError extends Error {
+  name = 'DownloadError';
+}
+
 /** Often enough for a smooth bar, seldom enough not to keep the page busy. */
 const REPORT_EVERY_MS = 100;
 
@@ -34,7 +39,7 @@ export async function withRuntime(job, emit, loadModel) {
     return await loadModel(transformers, modelOptions(job));
   } catch (error) {
     // transformers.js would say “`local_files_only=true` or `env.allowRemoteModels=false`”, which helps nobody.
-    if (meter.missing) throw new Error(meter.missing, { cause: error });
+    if (meter.missing) throw new DownloadError(meter.missing, { cause: error });
     throw error;
   }
 }
@@ -42,29 +47,71 @@ export async function withRuntime(job, emit, loadModel) {
 /** @param {LoadJob} job @param {Meter} meter @returns {Promise<Transformers>} */
 async function openRuntime(job, meter) {
   /** @type {Transformers} */
-  const transformers = await import(job.transformers_url);
-  meter.finish(job.transformers_url);
+  const transformers = await importPart(job.transformers_url, meter);
 
   const { env } = transformers;
   pointAtModels(env, new URL(job.models_url));
   env.fetch = (input, init) => fetchCounted(input, init, meter);
-  // It would import its .mjs from a blob: address, which the page's CSP forbids.
+  // It would import its .mjs from a blob: address. A worker's policy comes with its own answer, not from the page's
+  // <meta>: a host that sends our CSP as a header (the preview does) forbids that import, and elsewhere it only makes a
+  // second copy of files that are fetched here anyway.
   env.useWasmCache = false;
   const cache = await openModelCache(job.manifest);
-  env.useBrowserCache = cache !== null;
-  if (cache) env.cacheKey = cache;
+  env.useBrowserCache = false;
+  env.useCustomCache = cache !== null;
+  if (cache) env.customCache = countedCache(cache, meter);
 
   const { wasm } = env.backends.onnx;
   if (!wasm) throw new Error('transformers.js came without its WebAssembly backend.');
   const name = `ort-wasm-simd-threaded${job.plan.build}`;
   const paths = { mjs: new URL(`${name}.mjs`, job.ort_url).href, wasm: new URL(`${name}.wasm`, job.ort_url).href };
   wasm.wasmPaths = paths;
-  const response = await fetchCounted(paths.wasm, undefined, meter);
-  if (!response.ok) throw new Error(meter.missing);
-  wasm.wasmBinary = await response.arrayBuffer();
-  meter.finish(paths.mjs);
+  wasm.wasmBinary = await fetchPart(paths.wasm, meter);
+  // onnxruntime imports it again and gets this one; a failure there would look like one of the device.
+  await importPart(paths.mjs, meter);
   return transformers;
 }
+
+/** Import a module of the runtime. Its bytes cannot be counted, only ticked off. @param {string} url @param {Meter} meter */
+async function importPart(url, meter) {
+  const module = await import(url).catch((error) => {
+    throw lostPart(url, error);
+  });
+  meter.finish(url);
+  return module;
+}
+
+/** @param {string} url @param {Meter} meter */
+async function fetchPart(url, meter) {
+  try {
+    const response = await fetchCounted(url, undefined, meter);
+    if (!response.ok) throw new Error(`the server answered ${response.status}`);
+    return await response.arrayBuffer();
+  } catch (error) {
+    throw lostPart(url, error);
+  }
+}
+
+/** @param {string} url @param {unknown} error */
+function lostPart(url, error) {
+  const why = error instanceof Error ? error.message : String(error);
+  return new DownloadError(`${url} could not be downloaded: ${why}.`, { cause: error });
+}
+
+/**
+ * What was kept on an earlier visit does not pass `env.fetch`; it is ticked off as it is found.
+ *
+ * @param {Cache} cache @param {Meter} meter
+ * @returns {NonNullable<Transformers['env']['customCache']>}
+ */
+const countedCache = (cache, meter) => ({
+  async match(request) {
+    const kept = await cache.match(request);
+    if (kept) meter.finish(request);
+    return kept;
+  },
+  put: (request, response) => cache.put(request, response),
+});
 
 /**
  * Models of this site are “local” to transformers.js, those of another origin “remote”; it never looks in both places.
@@ -114,15 +161,22 @@ async function fetchCounted(input, init, meter) {
   if (!response.ok) meter.miss(path, `the server answered ${response.status}`);
   if (!response.ok || !response.body) return response;
   let loaded = 0;
-  const counter = new TransformStream({
-    transform(chunk, controller) {
-      loaded += chunk.byteLength;
+  const reader = response.body.getReader();
+  const counted = new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await reader.read().catch((error) => {
+        meter.miss(path, 'the connection broke off');
+        throw error;
+      });
+      if (done) return controller.close();
+      loaded += value.byteLength;
       meter.update(path, loaded);
-      controller.enqueue(chunk);
+      controller.enqueue(value);
     },
+    cancel: (reason) => reader.cancel(reason),
   });
   const { status, statusText, headers } = response;
-  return new Response(response.body.pipeThrough(counter), { status, statusText, headers });
+  return new Response(counted, { status, statusText, headers });
 }
 
 /** Adds up the bytes of all files of a plan. */
@@ -166,7 +220,7 @@ class Meter {
     return this.#files.find(({ path }) => `/${address}`.endsWith(`/${path}`));
   }
 
-  /** The runtime's own imports cannot be counted, only ticked off. @param {string} url */
+  /** Tick a file off whose bytes are not counted. @param {string} url */
   finish(url) {
     this.update(url, Infinity);
   }

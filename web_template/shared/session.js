@@ -7,7 +7,7 @@
 
 /** @import { BaseCalls, Call, Capabilities, LoadEvent, Manifest, PageConfig, Plan, Query, SiteManifest } from './protocol.js' */
 
-import { Bridge, isAbort } from './bridge.js';
+import { Bridge, WorkerError, isAbort } from './bridge.js';
 import { absolute, readConfig, readQuery } from './config.js';
 import { choosePlan, inspectDevice, planBytes } from './device.js';
 import { PageError, byRole, clearProblem, megabytes, part, say, setModelState, setState, showProblem } from './state.js';
@@ -124,16 +124,15 @@ export class Session {
     } catch (error) {
       bridge.terminate();
       if (isAbort(error)) return; // cancel() has already said so
-      if (this.plan.device === 'webgpu') {
+      // A file that is missing for WebGPU says nothing about WebGPU, and WASM would have to fetch as much again.
+      const missing = error instanceof WorkerError && error.name === 'DownloadError';
+      if (this.plan.device === 'webgpu' && !missing) {
         this.#giveUpWebGpu(messageOf(error));
         await this.load();
         return;
       }
-      this.fail(new PageError({
-        title: 'The model could not be loaded',
-        what: messageOf(error),
-        todo: 'Check the connection and try again. If memory is short, close other tabs first.',
-      }, error));
+      const memory = missing ? '' : ' If memory is short, close other tabs first.';
+      this.#end('The model could not be loaded', messageOf(error), `Check the connection and try again.${memory}`);
     }
   }
 
@@ -153,20 +152,13 @@ export class Session {
 
   /** Give the model up after a failure and offer to load it again, on WASM if WebGPU failed. @param {unknown} error */
   fail(error) {
-    this.dispose();
     const what = messageOf(error);
-    const words = error instanceof PageError ? error : null;
-    let todo = words?.todo ?? 'Try again. If it happens again, reload the page.';
+    let todo = 'Try again. If it happens again, reload the page.';
     if (this.plan.device === 'webgpu') {
       this.#giveUpWebGpu(what);
       todo = 'Try again: the page will then use the processor instead of the graphics processor.';
     }
-    showProblem({
-      title: words?.title ?? 'The model stopped working',
-      what,
-      todo,
-      retry: () => void this.load(),
-    });
+    this.#end('The model stopped working', what, todo);
   }
 
   /** Stop the worker and free its memory. */
@@ -175,6 +167,12 @@ export class Session {
     this.#bridge = null;
     setModelState('none');
     this.#page.onLost();
+  }
+
+  /** @param {string} title @param {string} what @param {string} todo */
+  #end(title, what, todo) {
+    this.dispose();
+    showProblem({ title, what, todo, retry: () => void this.load() });
   }
 
   #cancel() {
@@ -223,10 +221,10 @@ export class Session {
   }
 }
 
-/** @returns {Promise<SiteManifest | null>} null when the site has none: only the size on the button depends on it */
+/** @returns {Promise<SiteManifest | null>} null when it cannot be had: only the size on the button depends on it */
 async function fetchSite() {
-  const response = await fetch(absolute('manifest.json'));
-  return response.ok ? response.json() : null;
+  const response = await fetch(absolute('manifest.json')).catch(() => null);
+  return response?.ok ? response.json().catch(() => null) : null;
 }
 
 /** @param {string} url @param {string} name */

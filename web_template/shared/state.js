@@ -8,9 +8,23 @@
 
 const root = document.documentElement;
 
+/** What a visitor most likely wants next. Few of these are visible in any one state; the first on the page counts. */
+const NEXT_CONTROL = '[data-part="retry"], [data-role="start"], [data-role="cancel"], [data-role="pause"], [data-role="query"]';
+
 /** @param {State} state */
 export function setState(state) {
+  const held = document.activeElement;
   root.dataset.state = state;
+  if (held && isGone(held)) passFocus();
+}
+
+/** Not checkVisibility(): Safari has it from 17.4 on only. @param {Element} element */
+const isGone = (element) => element.getClientRects().length === 0;
+
+/** Who works without a mouse would start at the top of the page again each time that a button goes away under them. */
+function passFocus() {
+  const next = [...document.querySelectorAll(NEXT_CONTROL)].find((control) => !isGone(control));
+  if (next instanceof HTMLElement) next.focus();
 }
 
 /** @returns {State} */

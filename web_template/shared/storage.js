@@ -10,10 +10,10 @@
 const PREFIX = 'webgpu-demo';
 
 /**
- * Name the cache of exactly this model, and drop those of its earlier versions.
+ * Open the cache of exactly this model, and drop those of its earlier versions.
  *
  * @param {Manifest} manifest
- * @returns {Promise<string | null>} null where the browser has no Cache Storage (plain http, some private windows)
+ * @returns {Promise<Cache | null>} null where the browser has no Cache Storage (plain http, some private windows)
  */
 export async function openModelCache(manifest) {
   if (!('caches' in globalThis) || !globalThis.crypto?.subtle) return null;
@@ -25,9 +25,8 @@ export async function openModelCache(manifest) {
   try {
     const old = (await caches.keys()).filter((key) => key.startsWith(`${PREFIX}/${manifest.name}/`) && key !== name);
     await Promise.all(old.map((key) => caches.delete(key)));
-    await caches.open(name);
+    return await caches.open(name);
   } catch {
     return null; // storage is switched off here; the browser's HTTP cache still helps
   }
-  return name;
 }

@@ -54,7 +54,7 @@ async function run(mine, before) {
     const { text: prompt, shown } = asking;
     const next = pause(SHORTEST_ROUND_MS);
     try {
-      const picture = await source.grab(session.manifest.image);
+      const picture = await source.grab(session.manifest.image, current.signal);
       if (mine !== newest || current.signal.aborted) {
         picture.close();
         continue;
@@ -73,8 +73,12 @@ async function run(mine, before) {
     } catch (error) {
       view.abandon();
       if (isAbort(error)) continue;
-      failures += 1;
       if (!live || mine !== newest) return;
+      if (error instanceof PageError) {
+        loseSource(error); // the picture's fault, not the model's
+        return;
+      }
+      failures += 1;
       if (failures >= MOST_FAILURES) {
         session.fail(error);
         return;
@@ -98,22 +102,25 @@ async function untilVisible() {
 
 /** Open the chosen source and caption it. */
 async function goLive() {
+  if (!session) return;
   const mine = ++newest;
   const kind = chosenSource();
+  clearProblem();
+  setState('ready'); // from here on the button pauses: the visitor may not want to wait for the camera
+  showPaused(false);
   say(kind === 'camera' ? 'Waiting for the camera…' : 'Opening the video…');
   try {
     const device_id = cameraChoice.value || null;
     await source.open(kind === 'camera' ? { kind, device_id } : { kind: 'video', url: kind });
     if (kind === 'camera') await showCameras();
   } catch (error) {
-    if (mine === newest) loseSource(error);
+    if (mine === newest && !isAbort(error)) loseSource(error);
     return;
   }
   if (!session || mine !== newest) return;
   cameraChoice.hidden = kind !== 'camera' || cameraChoice.options.length < 2;
   live = true;
   setState('running');
-  showPaused(false);
   say(['Live.', ...session.notices].join(' '));
   ended = run(mine, ended);
 }
@@ -164,10 +171,12 @@ function showSources({ config, query }) {
 }
 
 async function showCameras() {
-  const chosen = cameraChoice.value;
+  const { device_id } = source;
   const cameras = await listCameras();
-  const options = cameras.map(({ deviceId, label }, i) => new Option(label || `Camera ${i + 1}`, deviceId, false, deviceId === chosen));
+  const options = cameras.map(({ deviceId, label }, i) => new Option(label || `Camera ${i + 1}`, deviceId));
   cameraChoice.replaceChildren(...options);
+  // The one that the browser chose, not the first of the list: a phone would come back from a pause with another.
+  cameraChoice.value = device_id;
 }
 
 /** @param {Prompt[]} prompts */
@@ -209,7 +218,6 @@ pauseButton.onclick = () => {
 sourceChoice.onchange = () => {
   cameraChoice.hidden = true;
   if (session) {
-    clearProblem();
     stop();
     void goLive();
   } else if (chosenSource() === 'camera') source.close();
@@ -249,5 +257,6 @@ void openSession(/** @type {import('../../shared/session.js').Page<CaptionCalls>
   onLost() {
     session = null;
     stop();
+    if (chosenSource() === 'camera') source.close(); // no picture of the visitor stays behind
   },
 }));

@@ -11,6 +11,8 @@ const THUMBNAIL_SIDE = 360;
 /**
  * Decode a photo, upright, reduced if it is large. The caller closes the bitmap.
  *
+ * Upright is createImageBitmap's default; saying so (`imageOrientation: 'from-image'`) makes some browsers throw.
+ *
  * @param {Blob | string} source a file, or an address on this origin
  * @param {{ width: number, height: number }} least the model's input: neither side gets shorter than it needs
  * @returns {Promise<ImageBitmap>}
@@ -19,7 +21,7 @@ const THUMBNAIL_SIDE = 360;
 export async function decodePhoto(source, least) {
   const file = typeof source === 'string' ? await fetchPhoto(source) : source;
   try {
-    if (file.size <= LARGE_BYTES) return await createImageBitmap(file, { imageOrientation: 'from-image' });
+    if (file.size <= LARGE_BYTES) return await createImageBitmap(file);
     const reduced = await createImageBitmap(file, reduceTo({ resizeWidth: REDUCED_WIDTH }));
     if (reduced.height >= least.height) return reduced;
     reduced.close(); // a very wide panorama: its height is what counts
@@ -31,7 +33,7 @@ export async function decodePhoto(source, least) {
 }
 
 /** @param {ImageBitmapOptions} side @returns {ImageBitmapOptions} */
-const reduceTo = (side) => ({ ...side, imageOrientation: 'from-image', resizeQuality: 'high' });
+const reduceTo = (side) => ({ ...side, resizeQuality: 'high' });
 
 /** @param {string} url */
 async function fetchPhoto(url) {

@@ -11,12 +11,14 @@
 import { isAbort } from '../../shared/bridge.js';
 import { absolute } from '../../shared/config.js';
 import { Session, openSession } from '../../shared/session.js';
-import { byRole, clearProblem, part, say, setState, showProblem } from '../../shared/state.js';
+import { byRole, clearProblem, getState, part, say, setState, showProblem } from '../../shared/state.js';
 import { Gallery } from './gallery.js';
 import { filesOf, fromAlbum, fromFiles } from './intake.js';
 
 const SEARCH_AFTER_MS = 250;
 const MOST_RESULTS = 60;
+/** Why reading photos ended: the visitor's wish. Whatever else ends it, they are read again with the next model. */
+const STOPPED = new DOMException('The visitor stopped it.', 'AbortError');
 
 const gallery = new Gallery();
 const drop = byRole('drop', HTMLElement);
@@ -63,11 +65,13 @@ function take(arrived, others = 0) {
 
 /** Index everything that waits, in one request after the other. */
 async function work() {
-  if (busy || !session) return;
+  if (!session) return;
+  clearProblem();
+  setState('running');
+  if (busy) return;
   busy = true;
   indexing = new AbortController();
   document.documentElement.toggleAttribute('data-indexing', true);
-  setState('running');
   const started = performance.now();
   let [done, all] = [0, 0];
   /** @type {Set<number>} */
@@ -96,10 +100,10 @@ async function work() {
         },
       });
     }
-    settle(`${gallery.size} ${gallery.size === 1 ? 'photo is' : 'photos are'} ready to be searched${leftOut}.`);
+    settle(`${readyWords()}${leftOut}.`);
   } catch (error) {
-    forget(open);
-    if (isAbort(error)) settle(`Stopped. ${gallery.size} photos are ready to be searched.`);
+    if (indexing.signal.reason === STOPPED) forget(open);
+    if (isAbort(error)) settle(`Stopped. ${readyWords()}.`);
     else session?.fail(error);
   } finally {
     busy = false;
@@ -114,6 +118,8 @@ function forget(ids) {
   for (const id of [...ids, ...waiting]) known.delete(/** @type {Photo} */ (photos[id]).key);
   waiting = [];
 }
+
+const readyWords = () => `${gallery.size} ${gallery.size === 1 ? 'photo is' : 'photos are'} ready to be searched`;
 
 /** @param {string} text */
 function settle(text) {
@@ -149,6 +155,8 @@ async function search() {
     gallery.showAlbum();
     if (text && session) showEmpty('Add photos first; then they can be searched.');
     else showCount();
+    // Whatever was searched for is no longer; an error stays until it is answered.
+    if (!text && !busy && getState() !== 'error') settle(`${gallery.size ? readyWords() : 'No photos yet'}.`);
     return;
   }
   if (!busy) setState('running');
@@ -187,7 +195,7 @@ for (const role of ['pick', 'pick-folder']) {
 }
 
 sampleButton.onclick = () => void takeSample();
-stopButton.onclick = () => indexing.abort();
+stopButton.onclick = () => indexing.abort(STOPPED);
 
 async function takeSample() {
   const album = session?.config.sample?.album;
@@ -199,7 +207,10 @@ async function takeSample() {
       title: 'The sample album is not there',
       what: error instanceof Error ? error.message : String(error),
       todo: 'Try again, or use your own photos.',
-      retry: () => void takeSample(),
+      retry() {
+        settle('Opening the sample album…');
+        void takeSample();
+      },
     });
   }
 }
@@ -239,8 +250,10 @@ void openSession(/** @type {import('../../shared/session.js').Page<PhotoCalls>} 
   onReady(opened) {
     session = opened;
     clearProblem();
-    // After a failure the new worker has an empty index: what was there is read again.
-    waiting = photos.map((_, id) => id).filter((id) => known.has(/** @type {Photo} */ (photos[id]).key));
+    // After a failure the new worker has an empty index: what was there is read again, once (a photo that was stopped
+    // and taken in again has two ids).
+    const ids = new Map(photos.map(({ key }, id) => [key, id]));
+    waiting = [...ids].filter(([key]) => known.has(key)).map(([, id]) => id);
     gallery.reset();
     showCount();
     if (waiting.length) void work();
