@@ -69,8 +69,8 @@ def quantize(model_dir: Path, *, dtypes: Sequence[str], report: Callable[[str], 
                 path = f"onnx/{name}{SUFFIXES[dtype]}.onnx"
                 save_graph(convert(graph, dtype), staged / path)
                 variants[dtype] = read_variant(staged, path)
-        for path in sorted((staged / "onnx").iterdir()):
-            path.replace(model_dir / "onnx" / path.name)
+        for made in sorted((staged / "onnx").iterdir()):
+            made.replace(model_dir / "onnx" / made.name)
         updated: Manifest = replace(manifest, components=components)
         write_manifest(model_dir, updated)
     sizes = {name: {dtype: v.total_bytes for dtype, v in variants.items()} for name, variants in components.items()}
