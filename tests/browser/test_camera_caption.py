@@ -49,12 +49,14 @@ def test_known_scenes_before_the_camera_get_their_captions(
         page.evaluate(RECORD_CAPTIONS)
         page.wait_for_selector('html[data-state="running"]', timeout=180_000)
         # Two rounds of the video at most: a slow device may miss a scene once.
-        deadline = time.monotonic() + 2 * SECONDS_PER_SCENE * len(expected) + 20
+        round_s = SECONDS_PER_SCENE * len(expected) + 10
+        started = time.monotonic()
         said: list[dict[str, object]] = []
-        while time.monotonic() < deadline:
+        while time.monotonic() < started + 2 * round_s:
             page.wait_for_timeout(2000)
             said = page.evaluate("window.seenCaptions")
-            if set(expected) <= {str(entry["text"]) for entry in said}:
+            found = {str(entry["text"]) for entry in said} & set(expected)
+            if len(found) == len(expected) or (len(found) >= 8 and time.monotonic() > started + round_s):
                 break
         found = {str(entry["text"]) for entry in said} & set(expected)
         assert len(found) >= 8, {"missed": sorted(set(expected) - found), "said": [e["text"] for e in said]}
