@@ -16,6 +16,7 @@ import onnx
 
 from builder.errors import ExportError
 from builder.families import Language
+from builder.logs import keep_root_logger
 
 
 def build_decoder(language: Language, path: Path) -> None:
@@ -24,7 +25,8 @@ def build_decoder(language: Language, path: Path) -> None:
     Raises:
         ExportError: the builder does not know the architecture, or the logits differ by more than the tolerance.
     """
-    from onnxruntime_genai.models import builder as genai
+    with keep_root_logger():
+        from onnxruntime_genai.models import builder as genai
 
     with tempfile.TemporaryDirectory(prefix="webgpu-demo-") as scratch:
         plain, built, cache = (Path(scratch) / name for name in ("plain", "built", "cache"))

@@ -7,6 +7,8 @@ import logging
 import onnx
 from onnx import helper, numpy_helper
 
+from builder.logs import keep_root_logger
+
 
 def quantize_weights(model: onnx.ModelProto, *, bits: int, block_size: int) -> onnx.ModelProto:
     """Quantize every matrix product with a constant right side, asymmetrically, in blocks along the inner axis.
@@ -14,11 +16,8 @@ def quantize_weights(model: onnx.ModelProto, *, bits: int, block_size: int) -> o
     The accuracy level stays unset: activations then keep the graph's own precision, on every device.
     """
     split_gemm(model)
-    logging_before = list(logging.root.handlers), logging.root.level
-    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
-
-    # Importing it sets up the root logger at INFO for the whole process; put back what was there.
-    logging.root.handlers[:], logging.root.level = logging_before
+    with keep_root_logger():
+        from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
     logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.WARNING)
     config = DefaultWeightOnlyQuantConfig(
         block_size=block_size, is_symmetric=False, bits=bits, op_types_to_quantize=("MatMul",)
