@@ -3,11 +3,12 @@
 #   make demo    install what the demo needs, build both pages on the embedded models, serve them
 #   make test    install everything, check, run the whole suite
 #   make check   lint, types, fast tests
+#   make full-size   export, quantize and verify published architectures at full size: minutes, 10 GB of memory
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint fast-tests clean
+.PHONY: demo test check lint fast-tests full-size clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +38,9 @@ lint: $(VENV)/.all web_template/node_modules/.package-lock.json
 
 fast-tests: $(VENV)/.all
 	@$(BIN)/python -m pytest -m "not browser and not slow" $(PYTEST)
+
+full-size: $(VENV)/.all
+	@$(BIN)/python -m pytest -m full_size tests/full_size $(PYTEST)
 
 clean:
 	rm -rf $(VENV) web_template/node_modules web_template/runtime build dist .mypy_cache .pytest_cache .ruff_cache

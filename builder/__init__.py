@@ -24,16 +24,18 @@ from builder.versions import BUILDER
 if TYPE_CHECKING:
     from builder.demo import demo
     from builder.export import export
+    from builder.export.lint import check
     from builder.preview import preview
     from builder.quantize import quantize
     from builder.site import build
     from builder.verify import verify
 
 __version__ = BUILDER
-__all__ = ["BuilderError", "__version__", "build", "demo", "export", "preview", "quantize", "verify"]
+__all__ = ["BuilderError", "__version__", "build", "check", "demo", "export", "preview", "quantize", "verify"]
 
 _VERBS = {
     "build": "builder.site",
+    "check": "builder.export.lint",
     "demo": "builder.demo",
     "export": "builder.export",
     "preview": "builder.preview",

@@ -64,6 +64,11 @@ def megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.1f} MB"
 
 
+def gigabytes(size_bytes: int) -> str:
+    """Write a large size for people, as in ``7.3 GB``."""
+    return f"{size_bytes / 1e9:.1f} GB"
+
+
 def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

@@ -84,7 +84,7 @@ def _prepare(source: Path, target: Path, report: Callable[[str], None] | None) -
         report(f"quantizing {target.name}")
     with new_folder(target, error=SiteError) as part:
         shutil.copytree(source, part, dirs_exist_ok=True)
-        quantize(part, dtypes=DTYPES)
+        quantize(part, dtypes=DTYPES, every=False)
         if report is not None:
             report(f"verifying {target.name}")
         verify(part)

@@ -16,11 +16,14 @@ from builder.errors import BuilderError
 
 
 @contextmanager
-def new_folder(target: Path, *, error: type[BuilderError]) -> Iterator[Path]:
+def new_folder(target: Path, *, error: type[BuilderError], keep: str | None = None) -> Iterator[Path]:
     """Yield an empty folder that takes the place of ``target`` when the block ends well, and is removed otherwise.
 
-    A process that was killed leaves ``.NAME.part``, which the next run removes, or in the instant between two renames
-    ``.NAME.old``, which the next run puts back.
+    With ``keep``, a folder that holds a file of that name is worth going on from: it stays as ``.NAME.part`` when the
+    block fails, and the next run gets it as it was left.
+
+    A process that was killed leaves ``.NAME.part``, which the next run removes or goes on from, or in the instant
+    between two renames ``.NAME.old``, which the next run puts back.
 
     Raises:
         error: the place cannot be written, the disk is full, or a rename failed; the message says which.
@@ -31,8 +34,9 @@ def new_folder(target: Path, *, error: type[BuilderError]) -> Iterator[Path]:
     try:
         if old.exists() and not target.exists():
             old.rename(target)
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        if not _is_kept(part, keep):
+            shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True, exist_ok=True)
         yield part
         _swap(part, target, old)
     except OSError as problem:
@@ -41,9 +45,14 @@ def new_folder(target: Path, *, error: type[BuilderError]) -> Iterator[Path]:
             hint="free some space, or give another folder with -o",
         ) from problem
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-        if not target.exists():
-            _remove_empty(new_parents)
+        if not _is_kept(part, keep):
+            shutil.rmtree(part, ignore_errors=True)
+            if not target.exists():
+                _remove_empty(new_parents)
+
+
+def _is_kept(part: Path, keep: str | None) -> bool:
+    return keep is not None and (part / keep).is_file()
 
 
 def _remove_empty(folders: list[Path]) -> None:
@@ -64,3 +73,48 @@ def _swap(part: Path, target: Path, old: Path) -> None:
         old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def staged_changes(folder: Path, *, error: type[BuilderError], last: str) -> Iterator[Path]:
+    """Yield an empty hidden folder whose files are moved into ``folder`` together when the block ends well.
+
+    The file ``last`` comes last: where it is the one that describes the others, a run that is killed between two moves
+    leaves a description of what was there before.
+
+    Raises:
+        error: the folder cannot be written, or the disk is full.
+    """
+    staged = folder / ".staged.part"
+    try:
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        yield staged
+        files = [path for path in staged.rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: (path.name == last, path)):
+            target = folder / path.relative_to(staged)
+            target.parent.mkdir(exist_ok=True)
+            path.replace(target)
+    except OSError as problem:
+        raise error(
+            f"{folder} cannot be written: {(problem.strerror or str(problem)).lower()}",
+            hint="make room, or copy the model to a folder that you may write to",
+        ) from problem
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def check_room(path: Path, needed_bytes: int, *, error: type[BuilderError]) -> None:
+    """Make sure that the disk which holds ``path``, or will, has ``needed_bytes`` free.
+
+    Raises:
+        error: it has less; the message has both figures.
+    """
+    path = path.absolute()
+    place = next(folder for folder in (path, *path.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed_bytes:
+        raise error(
+            f"{path} needs {needed_bytes / 1e6:,.1f} MB, and its disk has {free / 1e6:,.1f} MB free",
+            hint="free some space, or choose a place on another disk",
+        )

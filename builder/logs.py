@@ -1,4 +1,4 @@
-"""Keep libraries from setting up logging for the whole process."""
+"""Keep libraries from setting up logging for the whole process, and from talking between our lines."""
 
 from __future__ import annotations
 
@@ -20,3 +20,23 @@ def keep_root_logger() -> Iterator[None]:
     finally:
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
+
+
+NOISY = ("onnx_ir", "torch.onnx", "transformers", "onnxscript")
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Leave out the notes and progress bars of the libraries that an export runs; their errors are raised anyway."""
+    from transformers.utils import logging as transformers_logging
+
+    levels = {name: logging.getLogger(name).level for name in NOISY}
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -59,8 +59,52 @@ class ErrorMeasure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How far from fp32 a variant may be: its lowest cosine and its greatest relative error, see `ErrorMeasure`.
+
+    The logits of a decoder may be ``logits`` times as far: only which of them is the greatest counts, while features
+    and vectors are handed on or compared as they are.
+    """
+
+    name: str
+    cosine: float
+    relative: float
+    logits: float = 1.0
+
+    def of(self, component: str) -> Budget:
+        """The budget of one component, with the slack of a decoder."""
+        if not component.startswith("decoder"):
+            return self
+        # The cosine of an error without a direction is 1 - relative² / 2.
+        cosine = 1 - (1 - self.cosine) * self.logits**2
+        return Budget(name=self.name, cosine=cosine, relative=self.relative * self.logits)
+
+    def keeps(self, error: ErrorMeasure | None) -> bool:
+        """Whether a measured error stays within; what was not measured does not."""
+        return error is not None and error.cosine >= self.cosine and error.relative <= self.relative
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """What the dtypes of one tier do to the task itself, on ``images`` pictures of ``source``.
+
+    Shares from 0 to 1 by name; builder/evaluation.py says what each of them counts. ``fp32`` holds those that fp32
+    has too: a caption is right or wrong whoever wrote it, but only the others can differ from fp32.
+    """
+
+    source: str
+    images: int
+    scores: Mapping[str, float]
+    fp32: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One component in one dtype: one ONNX file, its external data, its signature, its measured error."""
+    """One component in one dtype: one ONNX file, its external data, its signature, its measured error.
+
+    ``recipe`` says how quantize made it; None is export's, or somebody else's. ``not_on_webgpu`` is why no WebGPU tier
+    may have it. ``largest_tensor_bytes`` is what one WebGPU buffer must hold at least.
+    """
 
     path: str
     size_bytes: int
@@ -69,6 +113,9 @@ class Variant:
     outputs: tuple[TensorSpec, ...]
     data: tuple[FileEntry, ...] = ()
     error: ErrorMeasure | None = None
+    recipe: str | None = None
+    not_on_webgpu: str | None = None
+    largest_tensor_bytes: int | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -77,11 +124,18 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFacts:
-    """Input size in pixels and, for captioners, the rows that one picture takes in the prompt."""
+    """How a picture becomes the model's input of ``width`` × ``height`` pixels.
+
+    ``tokens`` are, for captioners, the rows that one such picture takes in the prompt. ``fit``: "crop" resizes the
+    shorter edge and takes the centre, "letterbox" pads to a centred square with black and resizes that, "stretch"
+    resizes both edges. ``resample``: Pillow's "bilinear", "bicubic" or "lanczos", all of them antialiased.
+    """
 
     width: int
     height: int
     tokens: int | None = None
+    fit: str = "crop"
+    resample: str = "bilinear"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +158,25 @@ class Context:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a model comes from and under which terms; None is what its checkpoint does not say.
+
+    ``base_model`` is a Hub id. ``license`` is the Hub's identifier, with name and link where that is "other".
+    """
+
+    base_model: str | None = None
+    license: str | None = None
+    license_name: str | None = None
+    license_link: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """All that the pages, publish and the report know about a web model."""
+    """All that the pages, publish and the report know about a web model.
+
+    ``tiers`` is device tier → component → dtype, and what no tier names is not shipped (`tier_dtypes`): it stays in
+    the working folder. ``budget`` is what the tiers were chosen by, ``quality`` what that does to the task, by tier.
+    """
 
     name: str
     family: str
@@ -118,7 +189,10 @@ class Manifest:
     prompts: tuple[Prompt, ...] = ()
     generation: Generation = field(default_factory=Generation)
     tiers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    budget: Budget | None = None
+    quality: Mapping[str, Quality] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin)
     format: int = FORMAT
 
     def model_files(self, dtypes: Mapping[str, Iterable[str]] | None = None) -> list[FileEntry]:
@@ -139,10 +213,21 @@ class Manifest:
                 wanted[component].add(dtype)
         return wanted
 
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """component → dtype → bytes, external data included."""
+        return {name: {dtype: v.total_bytes for dtype, v in dtypes.items()} for name, dtypes in self.components.items()}
+
     def tier_bytes(self, tier: str) -> int:
-        """First download of a tier in bytes, without the browser runtime."""
-        graphs = sum(self.components[c][dtype].total_bytes for c, dtype in self.tiers[tier].items())
-        return graphs + sum(entry.size_bytes for entry in self.files)
+        """First download of a tier in bytes, without the browser runtime.
+
+        Cards and licences are not fetched. Of a dual encoder the towers count: its combined ``model`` repeats them, and
+        a page loads one or the other.
+        """
+        dtypes = dict(self.tiers[tier])
+        if {"text_model", "vision_model"} <= dtypes.keys():
+            dtypes.pop("model", None)
+        graphs = sum(self.components[c][dtype].total_bytes for c, dtype in dtypes.items())
+        return graphs + sum(entry.size_bytes for entry in self.files if entry.path.endswith(".json"))
 
 
 def file_sha256(path: Path) -> str:
@@ -175,7 +260,7 @@ def read_manifest(model_dir: Path) -> Manifest:
                 f"{path} has format {found!r}, this version reads {FORMAT}",
                 hint="export the model again with this version of webgpu-demo",
             )
-        manifest = _parse(Manifest, raw)
+        manifest = parse(Manifest, raw)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(
             f"{path} cannot be read: {error}", hint="run `webgpu-demo verify` on the folder, or export it again"
@@ -205,26 +290,26 @@ def write_manifest(model_dir: Path, manifest: Manifest) -> None:
             part.unlink(missing_ok=True)
 
 
-def _parse(kind: Any, value: Any) -> Any:
+def parse(kind: Any, value: Any) -> Any:
     """Build the dataclass, mapping or tuple ``kind`` from plain JSON, refusing what does not fit."""
     if is_dataclass(kind) and isinstance(kind, type):
         hints = get_type_hints(kind)
         known = {f.name for f in fields(kind)}
-        return kind(**{key: _parse(hints[key], item) for key, item in value.items() if key in known})
+        return kind(**{key: parse(hints[key], item) for key, item in value.items() if key in known})
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         if value is None and type(None) in arguments:
             return None
         options = [a for a in arguments if a is not type(None)]
         if len(options) == 1:
-            return _parse(options[0], value)
+            return parse(options[0], value)
         if not isinstance(value, tuple(options)):
             raise TypeError(f"{value!r} is neither of {options}")
         return value
     if origin is tuple:
-        return tuple(_parse(arguments[0], item) for item in value)
+        return tuple(parse(arguments[0], item) for item in value)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return {str(key): _parse(arguments[1], item) for key, item in value.items()}
+        return {str(key): parse(arguments[1], item) for key, item in value.items()}
     if kind is float and isinstance(value, int):
         return float(value)
     if not isinstance(value, kind):

@@ -32,7 +32,7 @@ def main() -> None:
     checkpoints, models = options.out / "checkpoints", options.out / "models"
     write_checkpoints(options.work, checkpoints)
     for name in NAMES:
-        export(str(checkpoints / name), out=models / name, report=print)
+        export(str(checkpoints / name), out=models / name, components=embedded.SHIPPED[name], report=print)
     score_models(models, cards=checkpoints)
 
 

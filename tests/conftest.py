@@ -10,7 +10,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 import pytest
@@ -27,6 +29,10 @@ from builder.manifest import (
     file_sha256,
     write_manifest,
 )
+
+if TYPE_CHECKING:
+    from tests.checkpoints._exported import Exported
+    from tests.hub.server import Hub
 
 REPOSITORY = Path(__file__).parents[1]
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
@@ -58,6 +64,19 @@ def demo_address(demo_work: Path) -> Iterator[str]:
 
     with running_server(demo_work / "site") as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def exported_case(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
+    """Name of a case in tests/checkpoints → its checkpoint and web model, exported when first asked for."""
+
+    @cache
+    def exported(name: str) -> Exported:
+        from tests.checkpoints._exported import export_case
+
+        return export_case(name, tmp_path_factory.mktemp(name))
+
+    return exported
 
 
 @pytest.fixture(scope="session")
@@ -94,8 +113,13 @@ def make_model(tmp_path: Path) -> MakeModel:
     def make(name: str = "tiny-vlm", task: str = "image-text-to-text", folder: str | None = None) -> Path:
         root = tmp_path / (folder or name)
         (root / "onnx").mkdir(parents=True)
-        (root / "config.json").write_text(json.dumps({"model_type": "tiny"}), encoding="utf-8")
-        variants = {dtype: _write_graph(root, dtype) for dtype in ("fp32", "q8", "q4")}
+        (root / "config.json").write_text(json.dumps({"model_type": "tiny", "vocab_size": 8}), encoding="utf-8")
+        pictures = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
+        (root / "preprocessor_config.json").write_text(json.dumps(pictures), encoding="utf-8")
+        names = ("vision_encoder",) if task == "image-text-to-text" else ("text_model", "vision_model")
+        components = {
+            name: {dtype: _write_graph(root, name, dtype) for dtype in ("fp32", "q8", "q4")} for name in names
+        }
         manifest = Manifest(
             name=name,
             family="tiny",
@@ -103,9 +127,9 @@ def make_model(tmp_path: Path) -> MakeModel:
             model_type="tiny",
             image=ImageFacts(width=8, height=8, tokens=1),
             context=Context(text_tokens=8),
-            components={"vision_encoder": variants},
-            files=(file_entry(root, "config.json"),),
-            tiers={"webgpu": {"vision_encoder": "q4"}, "wasm": {"vision_encoder": "q8"}},
+            components=components,
+            files=(file_entry(root, "config.json"), file_entry(root, "preprocessor_config.json")),
+            tiers={"webgpu": dict.fromkeys(names, "q4"), "wasm": dict.fromkeys(names, "q8")},
         )
         write_manifest(root, manifest)
         return root
@@ -113,7 +137,7 @@ def make_model(tmp_path: Path) -> MakeModel:
     return make
 
 
-def _write_graph(root: Path, dtype: str) -> Variant:
+def _write_graph(root: Path, component: str, dtype: str) -> Variant:
     shape = ["batch_size", 3, 8, 8]
     graph = helper.make_graph(
         [helper.make_node("Identity", ["pixel_values"], ["image_features"], name=f"copy_{dtype}")],
@@ -121,8 +145,8 @@ def _write_graph(root: Path, dtype: str) -> Variant:
         [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("image_features", TensorProto.FLOAT, shape)],
     )
-    path = f"onnx/vision_encoder{SUFFIXES[dtype]}.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)]), root / path)
+    path = f"onnx/{component}{SUFFIXES[dtype]}.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), root / path)
     pixels = TensorSpec(name="pixel_values", type="float32", shape=("batch_size", 3, 8, 8))
     return Variant(
         path=path,
@@ -209,3 +233,35 @@ def tree(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def read_tree() -> Callable[[Path], dict[str, bytes]]:
     return tree
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """An empty Hub on loopback, to which tests add repositories."""
+    from tests.hub.server import running_hub
+
+    with running_hub() as running:
+        yield running
+
+
+@pytest.fixture
+def hub_environment(hub: Hub, tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """Environment of a process that takes the Hub on loopback for the Hub, with a cache of its own.
+
+    Nothing of this machine's login goes in; ``token`` is the one to use, ``more`` are further variables.
+    """
+
+    def make(token: str | None = None, **more: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))}
+        ours = {
+            "HF_ENDPOINT": hub.address,
+            "HF_HOME": str(tmp_path / "hf"),
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "PYTHONPATH": str(REPOSITORY),
+            "NO_PROXY": "127.0.0.1,localhost",
+            "NO_COLOR": "1",
+        }
+        return {**kept, **ours, **({"HF_TOKEN": token} if token else {}), **more}
+
+    return make

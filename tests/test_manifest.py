@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from builder.embedded import model_dir
 from builder.errors import ModelError
-from builder.manifest import TIERS, read_manifest, write_manifest
+from builder.manifest import TIERS, file_entry, read_manifest, write_manifest
 
 MakeModel = Callable[..., Path]
 EditManifest = Callable[[Path, Callable[[dict[str, object]], None]], None]
+
+
+def test_tier_bytes_of_a_dual_encoder_count_its_towers_once() -> None:
+    shipped = read_manifest(model_dir("scenes-clip"))
+    both = {"model": shipped.components["vision_model"], **shipped.components}
+    manifest = replace(shipped, components=both, tiers={"wasm": dict.fromkeys(both, "fp32")})
+    towers = sum(manifest.components[name]["fp32"].total_bytes for name in ("text_model", "vision_model"))
+    settings = sum(entry.size_bytes for entry in manifest.files if entry.path.endswith(".json"))
+    assert manifest.tier_bytes("wasm") == towers + settings
 
 
 def test_manifest_is_the_same_after_a_round_trip(make_model: MakeModel) -> None:
@@ -25,11 +36,13 @@ def test_manifest_is_the_same_after_a_round_trip(make_model: MakeModel) -> None:
     assert not list(folder.glob(".*"))
 
 
-def test_tier_bytes_count_one_dtype_per_component_and_every_other_file(make_model: MakeModel) -> None:
+def test_tier_bytes_count_one_dtype_per_component_and_the_settings(make_model: MakeModel) -> None:
     folder = make_model()
     manifest = read_manifest(folder)
-    expected = (folder / "onnx/vision_encoder_q4.onnx").stat().st_size + (folder / "config.json").stat().st_size
-    assert manifest.tier_bytes("webgpu") == expected
+    (folder / "README.md").write_text("# for readers", encoding="utf-8")
+    manifest = replace(manifest, files=(*manifest.files, file_entry(folder, "README.md")))
+    fetched = ("onnx/vision_encoder_q4.onnx", "config.json", "preprocessor_config.json")
+    assert manifest.tier_bytes("webgpu") == sum((folder / name).stat().st_size for name in fetched)
     assert manifest.tier_dtypes() == {"vision_encoder": {"q4", "q8"}}
 
 

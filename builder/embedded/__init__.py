@@ -7,11 +7,14 @@ them) need the ``export`` extra.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from builder.errors import ModelError, did_you_mean
 
 NAMES = ("scenes-vlm", "scenes-clip")
+SHIPPED: Mapping[str, tuple[str, ...] | None] = {"scenes-vlm": None, "scenes-clip": ("text_model", "vision_model")}
+"""The components that come along, None for all: searching needs no combined graph, which would repeat the towers."""
 _FOLDER = Path(__file__).parent
 
 

@@ -1,27 +1,46 @@
-"""export: from a checkpoint folder to an fp32 web model that transformers.js loads as it is.
+"""export: from a checkpoint to an fp32 web model that transformers.js loads as it is.
 
 Start with `export`. trace.py does encoders and the embedding table, decoder.py language models, repo.py the files
-beside the graphs. Which parts a model has is for families/ to say. Nothing here quantizes.
+beside the graphs, room.py says what is too large, lint.py what a web model must satisfy. Which parts a model has is for
+families/ to say. Nothing here quantizes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import gc
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from builder.errors import CheckpointError, ExportError, ModelError
+from builder.errors import CheckpointError, ExportError, ModelError, did_you_mean
+from builder.export.progress import FILE_NAME, Progress, fingerprint
 from builder.folders import new_folder
+from builder.graphs import CHUNK_BYTES
+from builder.logs import quiet_libraries
 from builder.manifest import Manifest, read_manifest
+
+if TYPE_CHECKING:
+    from builder.families import Parts
+
+LANGUAGE = ("embed_tokens", "decoder_model_merged")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult:
-    """What an export left: ``path`` is the web model, ``components`` map each graph to its size in bytes."""
+    """What an export left and took.
+
+    ``path`` is the web model, ``components`` map each graph to its size in bytes. ``peak_bytes`` is the most memory
+    that this process has held, 0 where the system does not tell.
+    """
 
     path: Path
     family: str
     components: dict[str, int]
+    seconds: float
+    peak_bytes: int
 
 
 def _silent(line: str) -> None:
@@ -33,44 +52,76 @@ def export(
     *,
     out: Path | None = None,
     family: str | None = None,
+    revision: str | None = None,
+    components: Sequence[str] | None = None,
+    chunk_bytes: int | None = None,
+    force: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> ExportResult:
-    """Export a checkpoint folder to the fp32 web model ``out`` (default: ``<checkpoint>-web`` beside it).
+    """Export a checkpoint to the fp32 web model ``out``.
 
-    The folder appears whole or not at all; an existing web model of the same place is replaced.
+    ``checkpoint`` is a folder or a Hub id, of which ``revision`` is a branch, tag or commit. The web model lies beside
+    the folder as ``<name>-web`` by default, or in the current folder for a Hub id. ``components`` are those to write,
+    where a page needs not all of them (None: all). Weights beyond ``chunk_bytes`` (256 MiB) are
+    kept in files of that size. ``force`` exports what is too large for a browser tab. The folder appears whole or not
+    at all; an existing web model of the same place is replaced. Run again after an interruption, it goes on with the
+    first unfinished component.
 
     Raises:
-        CheckpointError: no such folder, an unsupported family, pickles instead of safetensors, unreadable files.
-        ExportError: a graph cannot be made or does not agree with PyTorch.
+        CheckpointError: no such checkpoint, an unsupported or too large model, pickles instead of safetensors, damaged
+            files, a config that contradicts the weights.
+        ExportError: a graph cannot be made or does not agree with PyTorch, or the disk is too small.
     """
     try:
         import torch  # noqa: F401
     except ImportError as error:
         raise ExportError("export needs PyTorch", hint="pip install 'webgpu-demo-builder[export]'") from error
+    from builder.export.room import check_size, count_parameters, peak_memory
     from builder.families import find_family
+    from builder.hub import check_weights, fetch_checkpoint
 
     say = report or _silent
-    source = Path(checkpoint)
-    if not source.is_dir():
-        raise CheckpointError(f"there is no folder {source}", hint="download the checkpoint and give its folder")
-    if not any(source.glob("*.safetensors")):
+    started = time.monotonic()
+    if revision is not None and Path(checkpoint).is_dir():
         raise CheckpointError(
-            f"{source} holds no *.safetensors",
-            hint="save the weights as safetensors; pickled weights can run code and are never loaded",
+            f"{checkpoint} is a folder, and has no revision {revision!r}",
+            hint="leave --revision out, or give a Hub id",
         )
+    source = fetch_checkpoint(checkpoint, revision=revision, report=report)
     chosen = find_family(source, family)
-    target = out if out is not None else source.resolve().with_name(source.resolve().name + "-web")
+    check_weights(source)
+    target = (out if out is not None else _default_target(checkpoint, source)).absolute()
     _check_target(target)
-    _check_weights(source)
-    say(f"loading {source.name} as {chosen.name}")
-    with new_folder(target, error=ExportError) as work:
-        manifest = _write_parts(source, target.name, chosen.name, work, say)
+    check_size(source.name, count_parameters(source), target, force=force)
+    chunk_bytes = CHUNK_BYTES if chunk_bytes is None else chunk_bytes
+    mark = fingerprint(source, chosen.name, chunk_bytes, components)
+    with quiet_libraries(), new_folder(target, error=ExportError, keep=FILE_NAME) as work:
+        progress = Progress(work, mark)
+        say(f"loading {target.name} as {chosen.name}")
+        manifest = _write_parts(source, target.name, chosen.name, work, progress, components, chunk_bytes, say)
+        progress.clear()
     sizes = {name: variants["fp32"].total_bytes for name, variants in manifest.components.items()}
-    return ExportResult(path=target, family=chosen.name, components=sizes)
+    return ExportResult(
+        path=target,
+        family=chosen.name,
+        components=sizes,
+        seconds=time.monotonic() - started,
+        peak_bytes=peak_memory(),
+    )
+
+
+def _default_target(checkpoint: str, source: Path) -> Path:
+    if Path(checkpoint).is_dir():
+        return source.resolve().with_name(source.resolve().name + "-web")
+    return Path(checkpoint.split("@")[0].split("/")[-1] + "-web")
 
 
 def _check_target(target: Path) -> None:
     """Replace nothing but an empty folder or a web model."""
+    if target == Path.cwd():
+        raise ExportError(
+            "the web model cannot take the place of the current folder", hint="give another folder with -o"
+        )
     if target.is_dir() and not any(target.iterdir()):
         return
     if target.exists():
@@ -80,34 +131,66 @@ def _check_target(target: Path) -> None:
             raise ExportError(f"{target} exists and is no web model", hint="give another folder with -o") from error
 
 
-def _check_weights(source: Path) -> None:
-    """Open every file of weights: a truncated one is told from its header, before anything is loaded."""
-    from safetensors import SafetensorError, safe_open
+def _chosen(parts: Parts, components: Sequence[str] | None) -> Parts:
+    """Leave out the encoders that nobody asked for; a language model is needed whole."""
+    if components is None:
+        return parts
+    names = [encoder.name for encoder in parts.encoders]
+    wrong = [name for name in components if name not in names]
+    if wrong or parts.language is not None:
+        raise ExportError(
+            f"this model has no part {wrong[0]!r} to choose" if wrong else "the parts of a captioner go together",
+            hint=did_you_mean(wrong[0], names) if wrong else "export all of them",
+        )
+    return replace(parts, encoders=tuple(encoder for encoder in parts.encoders if encoder.name in components))
 
-    for path in sorted(source.glob("*.safetensors")):
-        try:
-            with safe_open(path, framework="numpy"):
-                pass
-        except SafetensorError as error:
-            raise CheckpointError(f"{path} cannot be read: {error}", hint="download the file again") from error
 
-
-def _write_parts(source: Path, name: str, family: str, work: Path, say: Callable[[str], None]) -> Manifest:
-    from builder.export.decoder import build_decoder, embedding_table
+def _write_parts(
+    source: Path,
+    name: str,
+    family: str,
+    work: Path,
+    progress: Progress,
+    components: Sequence[str] | None,
+    chunk_bytes: int,
+    say: Callable[[str], None],
+) -> Manifest:
+    """Write every component that is not finished, one at a time, and give back what is no longer needed."""
+    from builder.export.decoder import build_decoder, check_config, save_plain
     from builder.export.repo import describe, write_files
     from builder.export.trace import trace_encoder, write_embedding
     from builder.families import find_family
 
-    parts = find_family(source, family).load(source)
-    graphs = work / "onnx"
-    graphs.mkdir()
-    for encoder in parts.encoders:
-        say(f"tracing {encoder.name}")
-        trace_encoder(encoder, graphs / f"{encoder.name}.onnx")
+    parts = _chosen(find_family(source, family).load(source), components)
     if parts.language is not None:
-        say("writing embed_tokens")
-        write_embedding(embedding_table(parts.language), graphs / "embed_tokens.onnx")
-        say("building decoder_model_merged")
-        build_decoder(parts.language, graphs / "decoder_model_merged.onnx")
+        check_config(parts.language.config)  # before the minutes of tracing, not after them
+    graphs, scratch = work / "onnx", work / ".scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    graphs.mkdir(exist_ok=True)
+    for encoder in parts.encoders:
+        if encoder.name not in progress:
+            say(f"tracing {encoder.name}")
+            trace_encoder(encoder, graphs / f"{encoder.name}.onnx", chunk_bytes=chunk_bytes)
+            progress.add(encoder.name)
     write_files(parts, source, work)
-    return describe(parts, name=name, family=family, folder=work)
+    language = parts.language
+    if language is not None:
+        table, decoder = LANGUAGE
+        if table not in progress:
+            say(f"writing {table}")
+            weight = language.weights["model.embed_tokens.weight"].detach().float().numpy()
+            write_embedding(weight, graphs / f"{table}.onnx", chunk_bytes=chunk_bytes)
+            del weight
+            progress.add(table)
+        if decoder not in progress:
+            say(f"building {decoder}")
+            scratch.mkdir()
+            save_plain(language, scratch / "plain")
+            tolerance = language.tolerance
+            language, parts = None, replace(parts, encoders=(), language=None)
+            gc.collect()  # the whole checkpoint goes before the builder reads the language model's copy
+            path = graphs / f"{decoder}.onnx"
+            build_decoder(scratch / "plain", path, tolerance=tolerance, chunk_bytes=chunk_bytes)
+            shutil.rmtree(scratch)
+            progress.add(decoder)
+    return describe(parts, source=source, name=name, family=family, folder=work)

@@ -6,32 +6,64 @@ import json
 import shutil
 from pathlib import Path
 
+from builder.card import write_card
 from builder.errors import CheckpointError
 from builder.families import Parts
+from builder.families._chat import find_chat_template
+from builder.families._contract import read_json
 from builder.graphs import read_variant
-from builder.manifest import TIERS, Manifest, Variant, file_entry, write_manifest
+from builder.licence import read_base_model, read_licence
+from builder.manifest import TIERS, Manifest, Origin, Variant, file_entry, write_manifest
+from builder.webconfig import write_defaults
+
+REMOTE_CODE = "auto_map"
+"""Names Python files of the checkpoint's repository. They are never run, and a web model has no use for them."""
 
 
 def write_files(parts: Parts, source: Path, work: Path) -> None:
-    """Write the JSON files and copy what the family names.
+    """Write the JSON files and the tokenizer.
 
     Raises:
-        CheckpointError: a file to copy is missing.
+        CheckpointError: the checkpoint has no tokenizer that can be read.
     """
     for name, value in parts.configs.items():
         if value:
-            (work / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    for name in parts.copied:
-        if not (source / name).is_file():
-            raise CheckpointError(f"{source} holds no {name}", hint="save the fast tokenizer with the checkpoint")
-        shutil.copyfile(source / name, work / name)
+            _write_json(work / name, {key: item for key, item in value.items() if key != REMOTE_CODE})
+    _write_tokenizer(parts, source, work)
+    for licence in sorted(source.glob("LICENSE*")):
+        shutil.copyfile(licence, work / licence.name)
 
 
-def describe(parts: Parts, *, name: str, family: str, folder: Path) -> Manifest:
-    """Write the manifest of a fresh fp32 web model: one variant per component, no errors measured yet."""
+def _write_tokenizer(parts: Parts, source: Path, work: Path) -> None:
+    if parts.tokenizer is not None:
+        parts.tokenizer.save(str(work / "tokenizer.json"))
+    elif (source / "tokenizer.json").is_file():
+        shutil.copyfile(source / "tokenizer.json", work / "tokenizer.json")
+    else:
+        raise CheckpointError(f"{source} holds no tokenizer.json", hint="save the fast tokenizer with the checkpoint")
+    settings = {**read_json(source / "tokenizer_config.json"), **parts.tokenizer_settings}
+    chosen = parts.tokenizer_settings.get("chat_template")
+    template = chosen or find_chat_template(source, settings) or parts.chat_template
+    if template is not None:
+        settings["chat_template"] = template
+    _write_json(work / "tokenizer_config.json", {key: item for key, item in settings.items() if key != REMOTE_CODE})
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _is_listed(file: Path) -> bool:
+    return file.is_file() and not file.name.startswith(".")
+
+
+def describe(parts: Parts, *, source: Path, name: str, family: str, folder: Path) -> Manifest:
+    """Write manifest and card of a fresh fp32 web model: one variant per component, no errors measured yet."""
     components: dict[str, dict[str, Variant]] = {}
     for path in sorted((folder / "onnx").glob("*.onnx")):
         components[path.stem] = {"fp32": read_variant(folder, f"onnx/{path.name}")}
+    tiers = {tier: dict.fromkeys(components, "fp32") for tier in TIERS}
+    write_defaults(folder, components, tiers)
     manifest = Manifest(
         name=name,
         family=family,
@@ -40,10 +72,22 @@ def describe(parts: Parts, *, name: str, family: str, folder: Path) -> Manifest:
         image=parts.image,
         context=parts.context,
         components=components,
-        files=tuple(file_entry(folder, file.name) for file in sorted(folder.iterdir()) if file.is_file()),
+        files=tuple(file_entry(folder, file.name) for file in sorted(folder.iterdir()) if _is_listed(file)),
         prompts=parts.prompts,
         generation=parts.generation,
-        tiers={tier: dict.fromkeys(components, "fp32") for tier in TIERS},
+        tiers=tiers,
+        origin=_origin(source),
     )
+    manifest = write_card(folder, manifest)
     write_manifest(folder, manifest)
     return manifest
+
+
+def _origin(source: Path) -> Origin:
+    licence = read_licence(source)
+    return Origin(
+        base_model=read_base_model(source),
+        license=licence.id,
+        license_name=licence.name,
+        license_link=licence.link,
+    )

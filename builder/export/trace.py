@@ -7,30 +7,34 @@ import logging
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from onnx import TensorProto, helper, numpy_helper
 
 from builder.errors import ExportError
 from builder.families import Encoder
+from builder.graphs import CHUNK_BYTES, save_graph
 
 OPSET = 20
 """The newest that has Gelu and LayerNormalization as single nodes and that onnxruntime-web runs on WebGPU."""
 IR_VERSION = 10
+LARGEST_AXIS = 1024
+"""Upper bound that the tracer is told for dynamic axes; the graphs themselves know no bound."""
 
 
-def trace_encoder(encoder: Encoder, path: Path) -> None:
-    """Write one encoder as ONNX and check it against PyTorch on other inputs than those it was traced with.
+def trace_encoder(encoder: Encoder, path: Path, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+    """Write one encoder as float32 ONNX and check it against PyTorch on other inputs than those it was traced with.
 
     Raises:
-        ExportError: the tracer failed, or the outputs differ by more than the encoder's tolerance.
+        ExportError: the tracer failed, or an output differs by more than the encoder's tolerance.
     """
     import torch
 
+    encoder.module.float()
     dynamic = {
-        name: {axis: torch.export.Dim(symbol, min=1, max=1024) for axis, symbol in encoder.axes.get(name, {}).items()}
+        name: {axis: torch.export.Dim(symbol, max=LARGEST_AXIS) for axis, symbol in encoder.axes.get(name, {}).items()}
         for name in encoder.inputs
     }
     try:
@@ -50,80 +54,85 @@ def trace_encoder(encoder: Encoder, path: Path) -> None:
             )
     except torch.onnx.errors.OnnxExporterError as error:
         raise ExportError(
-            f"{encoder.name} cannot be traced: {error}", hint="run with --debug for the tracer's log"
+            f"{encoder.name} cannot be traced: {error}",
+            hint="this is a fault of the export: please report it with the checkpoint's config.json",
         ) from error
     assert program is not None
-    model = program.model_proto
-    _name_axes(model, encoder)
+    model = program.model
+    _check_axes(model, encoder)
     _drop_trace_notes(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
+    save_graph(model, path, chunk_bytes=chunk_bytes)
+    onnx.checker.check_model(str(path))
     _check_parity(encoder, path)
 
 
-def _name_axes(model: onnx.ModelProto, encoder: Encoder) -> None:
-    """Give outputs the axis names of the inputs: transformers.js resolves only ``batch_size``."""
+def _check_axes(model: ir.Model, encoder: Encoder) -> None:
+    """Outputs must have the axis names of the inputs: transformers.js resolves only ``batch_size``."""
     known = {symbol for axes in encoder.axes.values() for symbol in axes.values()}
-    for value in (*model.graph.input, *model.graph.output):
-        for axis in value.type.tensor_type.shape.dim:
-            if axis.dim_param and axis.dim_param not in known:
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        for axis in value.shape or ():
+            name = axis.value if isinstance(axis, ir.SymbolicDim) else None
+            if name is not None and name not in known and name.isidentifier():
                 raise ExportError(
-                    f"{encoder.name}: axis {axis.dim_param!r} of {value.name} has no name",
+                    f"{encoder.name}: axis {name!r} of {value.name} has no name",
                     hint="declare it in the family's axes",
                 )
 
 
-def _drop_trace_notes(model: onnx.ModelProto) -> None:
+def _drop_trace_notes(model: ir.Model) -> None:
     """Remove the tracer's notes: they hold paths of the machine that traced and would change from run to run."""
-    del model.metadata_props[:]
-    del model.graph.metadata_props[:]
-    model.graph.doc_string = ""
+    model.metadata_props.clear()
     graph = model.graph
-    parts: list[Any] = [*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
-    for part in parts:
-        part.doc_string = ""
-        del part.metadata_props[:]
+    graph.metadata_props.clear()
+    graph.doc_string = None
+    for node in graph.all_nodes():
+        node.doc_string = None
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.doc_string = None
+            value.metadata_props.clear()
+    for value in (*graph.inputs, *graph.initializers.values()):
+        value.doc_string = None
+        value.metadata_props.clear()
 
 
 def _check_parity(encoder: Encoder, path: Path) -> None:
-    import onnxruntime as ort
     import torch
+
+    from builder.sessions import Session
 
     generator = torch.Generator().manual_seed(1)
     feeds = {}
     for name, example in encoder.inputs.items():
         rows = example[:1]
-        feeds[name] = (
-            rows * 0.5 + 0.5 * torch.rand(rows.shape, generator=generator) if rows.is_floating_point() else rows
-        )
+        if rows.is_floating_point():
+            rows = rows * 0.5 + 0.5 * torch.rand(rows.shape, generator=generator)
+        feeds[name] = rows
     with torch.no_grad():
-        wanted = encoder.module(*feeds.values())
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    got = session.run(None, {name: tensor.numpy() for name, tensor in feeds.items()})[0]
-    reference = wanted.numpy()
-    off = float(np.abs(got - reference).max() / max(float(np.abs(reference).max()), 1e-6))
-    if not off <= encoder.tolerance:
-        raise ExportError(
-            f"{encoder.name} differs from PyTorch by {off:.2e} of its largest output "
-            f"({encoder.tolerance:.0e} is allowed)",
-            hint="this is a fault of the export: please report it with the checkpoint's config.json",
-        )
+        answer = encoder.module(*feeds.values())
+    wanted = answer if isinstance(answer, tuple) else (answer,)
+    got = Session(path).run({name: tensor.numpy() for name, tensor in feeds.items()})
+    for name, reference in zip(encoder.outputs, (tensor.numpy() for tensor in wanted), strict=True):
+        off = float(np.abs(got[name] - reference).max() / max(float(np.abs(reference).max()), 1e-6))
+        if not off <= encoder.tolerance:
+            raise ExportError(
+                f"{name} of {encoder.name} differs from PyTorch by {off:.2e} of its largest value "
+                f"({encoder.tolerance:.0e} is allowed)",
+                hint="this is a fault of the export: please report it with the checkpoint's config.json",
+            )
 
 
-def write_embedding(table: np.ndarray, path: Path) -> None:
+def write_embedding(table: np.ndarray, path: Path, *, chunk_bytes: int = CHUNK_BYTES) -> None:
     """Write ``embed_tokens``: input_ids int64 [batch_size, sequence_length] → inputs_embeds float32 [.., .., D]."""
     axes: list[str | int] = ["batch_size", "sequence_length"]
+    weight = "embed_tokens.weight"
     graph = helper.make_graph(
-        [
-            helper.make_node(
-                "Gather", ["embed_tokens.weight", "input_ids"], ["inputs_embeds"], name="embed_tokens", axis=0
-            )
-        ],
+        [helper.make_node("Gather", [weight, "input_ids"], ["inputs_embeds"], name="embed_tokens", axis=0)],
         "embed_tokens",
         [helper.make_tensor_value_info("input_ids", TensorProto.INT64, axes)],
         [helper.make_tensor_value_info("inputs_embeds", TensorProto.FLOAT, [*axes, int(table.shape[1])])],
-        [numpy_helper.from_array(np.ascontiguousarray(table, dtype=np.float32), "embed_tokens.weight")],
+        [numpy_helper.from_array(np.ascontiguousarray(table, dtype=np.float32), weight)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
+    save_graph(model, path, chunk_bytes=chunk_bytes)
+    onnx.checker.check_model(str(path))

@@ -1,34 +1,39 @@
 """What a family is: how one kind of model is recognised, loaded and cut into components.
 
 A family says what is in a checkpoint; export/ turns that into ONNX and files. A module in this folder that defines
-``FAMILY`` is found by `find_family` and by the parametrised tests; there is no list to edit. Families never write files
-and never import a verb.
+``FAMILY`` is found by discovery, registered with optimum (_registry.py) and run through the parametrised tests; there
+is no list to edit. Families never write files and never import a verb.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builder.errors import CheckpointError, did_you_mean
+from builder.errors import CheckpointError
 from builder.manifest import Context, Generation, ImageFacts, Prompt
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from torch import Tensor, nn
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig
+
+    from builder.families._registry import WebExporterConfig
 
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """A graph that is traced: ``inputs`` are examples by name, ``axes`` names each input's dynamic axes."""
+    """A graph that is traced.
+
+    ``module`` takes ``inputs`` (examples by name) in their order, in whatever dtype the checkpoint has: export turns it
+    into float32 when its turn comes, so that one component at a time is held in full. ``axes`` names each input's
+    dynamic axes, ``outputs`` what the module returns, in its order; each is compared with PyTorch.
+    """
 
     name: str
     module: nn.Module
@@ -40,15 +45,25 @@ class Encoder:
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
-    """A causal language model without its embedding table, which becomes ``embed_tokens``."""
+    """A causal language model: its table becomes ``embed_tokens``, the rest ``decoder_model_merged``.
 
-    model: PreTrainedModel
+    ``config`` is that of a plain causal model (Qwen2Config, LlamaConfig, ...), ``weights`` its state dict by the names
+    of that class, in the checkpoint's own dtype. An output head is there when it is not tied to the table.
+    """
+
+    config: PretrainedConfig
+    weights: Mapping[str, Tensor]
     tolerance: float = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """A loaded checkpoint, cut up. ``configs`` are JSON files to write, ``copied`` files to take as they are."""
+    """A loaded checkpoint, cut up.
+
+    ``configs`` are the JSON files to write (an empty one is left out). ``tokenizer`` is written where the checkpoint's
+    own tokenizer.json will not do; ``tokenizer_settings`` are laid over its tokenizer_config.json, and
+    ``chat_template`` stands in where it has none.
+    """
 
     model_type: str
     task: str
@@ -56,19 +71,27 @@ class Parts:
     context: Context
     encoders: tuple[Encoder, ...]
     configs: Mapping[str, Json]
-    copied: tuple[str, ...]
     language: Language | None = None
+    tokenizer: Tokenizer | None = None
+    tokenizer_settings: Json = field(default_factory=dict)
+    chat_template: str | None = None
     prompts: tuple[Prompt, ...] = ()
     generation: Generation = field(default_factory=Generation)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """One kind of model. ``recognises`` looks at a checkpoint's JSON files only; ``load`` reads the weights."""
+    """One kind of model.
+
+    ``model_types`` are, by library, the names that checkpoints of this kind have in their config; they are registered
+    with optimum for ``task``, together with ``exporter_config``. ``load`` reads the weights of a checkpoint folder.
+    """
 
     name: str
     checkpoints: tuple[str, ...]
-    recognises: Callable[[Path], bool]
+    model_types: Mapping[str, tuple[str, ...]]
+    task: str
+    exporter_config: type[WebExporterConfig]
     load: Callable[[Path], Parts]
 
 
@@ -82,10 +105,26 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is no JSON: {error}", hint="download the checkpoint again") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} holds no JSON object", hint="download the checkpoint again")
+    return value
+
+
+def section(raw: Json, key: str, path: Path) -> dict[str, Any]:
+    """The JSON object at ``key`` of what ``path`` holds, or {} where there is none.
+
+    Raises:
+        CheckpointError: there is something else.
+    """
+    value = raw.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise CheckpointError(
+            f'{path} has {value!r} for "{key}", which is no JSON object', hint="download the checkpoint again"
+        )
     return value
 
 
@@ -98,35 +137,3 @@ def read_demo(checkpoint: Path) -> tuple[tuple[Prompt, ...], Generation | None]:
     except TypeError as error:
         raise CheckpointError(f"{checkpoint / 'demo.json'}: {error}", hint="prompts have id, label and text") from error
     return prompts, generation
-
-
-@cache
-def all_families() -> Mapping[str, Family]:
-    """Name → family, by discovery."""
-    return {family.name: family for family in _discover()}
-
-
-def _discover() -> Iterator[Family]:
-    package = importlib.import_module(__package__ or "builder.families")
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            yield importlib.import_module(f"{package.__name__}.{module.name}").FAMILY
-
-
-def find_family(checkpoint: Path, name: str | None = None) -> Family:
-    """Find the family of a checkpoint folder.
-
-    Raises:
-        CheckpointError: the named family does not exist, or none recognises the checkpoint.
-    """
-    families = all_families()
-    if name is not None:
-        if name not in families:
-            raise CheckpointError(f"there is no family {name!r}", hint=did_you_mean(name, families))
-        return families[name]
-    for family in families.values():
-        if family.recognises(checkpoint):
-            return family
-    kind = read_json(checkpoint / "config.json").get("model_type", "no model_type")
-    supported = "; ".join(f"{f.name} ({', '.join(f.checkpoints)})" for f in families.values())
-    raise CheckpointError(f"{checkpoint} is of no supported family ({kind})", hint=f"supported: {supported}")

@@ -1,112 +1,240 @@
 """quantize: add dtype variants to a web model, from its fp32 graphs.
 
-Start with `quantize`. weights.py does matrix products, embeddings.py tables, half.py float16. Which variant a visitor
-gets is for verify/ to say, after it has measured them. The fp32 graphs are never changed.
+Start with `quantize`; choose.py makes and measures the candidates of recipe.py, `convert` makes one. weights.py does
+matrix products, convolutions.py convolutions, embeddings.py tables, half.py float16 by the values of ranges.py. Which
+variant a visitor gets is for verify/ to say, by the rule of builder/tiers.py. The fp32 graphs are never changed.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.errors import QuantizeError, did_you_mean
-from builder.manifest import SUFFIXES, Manifest, Variant, read_manifest, write_manifest
+from builder.card import write_card
+from builder.errors import ModelError, QuantizeError, did_you_mean
+from builder.folders import staged_changes
+from builder.manifest import FILE_NAME, SUFFIXES, Budget, Manifest, Variant, file_entry, read_manifest, write_manifest
+from builder.quantize.recipe import Recipe
+from builder.tiers import choose_tiers, find_budget
+from builder.webconfig import write_defaults
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-BLOCK_SIZE = 32
-BITS = {"q8": 8, "q4": 4, "q4f16": 4}
+    from builder.measurements import Candidate, ValueRange
+    from builder.parity import Reference
+    from builder.quantize.choose import Chooser, Trial
+    from builder.quantize.ranges import Ranges
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeResult:
-    """What was written: component → dtype → bytes, with fp32 beside for comparison."""
+    """What was written: component → dtype → bytes, with fp32 beside for comparison, and → recipe."""
 
     path: Path
     sizes: dict[str, dict[str, int]]
+    recipes: dict[str, dict[str, str]]
+    budget: Budget
 
 
-def quantize(model_dir: Path, *, dtypes: Sequence[str], report: Callable[[str], None] | None = None) -> QuantizeResult:
-    """Add ``dtypes`` (fp16, q8, q4, q4f16) to every component of a web model.
+def quantize(
+    model_dir: Path,
+    *,
+    dtypes: Sequence[str] | None = None,
+    quality: str | Budget = "balanced",
+    images: Path | None = None,
+    every: bool = True,
+    report: Callable[[str], None] | None = None,
+) -> QuantizeResult:
+    """Add smaller variants to every component of a web model: each made by the recipe that measures best.
+
+    Of each of ``dtypes`` (fp16, q8, q4, q4f16) the smallest variant that keeps the budget is written, or the one
+    nearest to fp32 where none keeps it. Without ``dtypes`` only those variants are written that some device tier then
+    gets. ``quality`` is high, balanced, small, or a budget of your own; `verify` chooses the tiers by it.
 
     All files are made beside the model and moved in together, the manifest last: an interrupted run leaves what was
-    there and can be run again. A variant that is already there is made anew; its measured error is dropped until the
-    next `verify`.
+    there and can be run again. A variant that is already there is made anew; other dtypes stay.
+
+    Args:
+        images: a folder of pictures to measure on, in place of drawn scenes.
+        every: measure every candidate of small graphs, so that the report shows all of them; without it, and for large
+            graphs always, a dtype is done with the first candidate that keeps the budget, the smallest coming first.
 
     Raises:
         ModelError: the folder is no web model, or a graph in it is corrupt.
-        QuantizeError: a dtype is unknown, no fp32 graph is there to start from, or the folder cannot be written.
+        QuantizeError: a dtype or quality is unknown, no fp32 graph is there to start from, it is quantized already, no
+            candidate of a dtype can run, or the folder cannot be written.
+        VerifyError: an fp32 graph does not run, or no picture can be read.
     """
-    from builder.graphs import load_graph, read_variant, save_graph
-
+    budget = find_budget(quality)
     known = [dtype for dtype in SUFFIXES if dtype != "fp32"]
-    wrong = [dtype for dtype in dtypes if dtype not in known]
+    wrong = [dtype for dtype in dtypes or () if dtype not in known]
     if wrong:
         raise QuantizeError(f"there is no dtype {wrong[0]!r}", hint=did_you_mean(wrong[0], known))
     manifest = read_manifest(model_dir)
-    plain = {name: variants.get("fp32") for name, variants in manifest.components.items()}
-    missing = [name for name, variant in plain.items() if variant is None]
+    _check_plain(model_dir, manifest)
+    from builder.evaluation import calibration_pixels
+    from builder.parity import Reference
+
+    pixels = calibration_pixels(model_dir, manifest, images, report) if images is not None else None
+    if report is not None:
+        report("running the fp32 graphs")
+    reference = Reference(model_dir, manifest, pixels=pixels)
+    components: dict[str, dict[str, Variant]] = {name: dict(v) for name, v in manifest.components.items()}
+    found: list[tuple[str, Chooser, set[str]]] = []
+    with staged_changes(model_dir, error=QuantizeError, last=FILE_NAME) as staged:
+        (staged / "onnx").mkdir()
+        for name, variants in components.items():
+            chooser = _chooser(name, model_dir / variants["fp32"].path, staged, reference, budget, every, report)
+            best = chooser.choose(dtypes)
+            failed = [dtype for dtype in dtypes or () if dtype not in best]
+            if failed:
+                why = next(trial.why for trial in chooser.trials if trial.recipe.dtype == failed[0])
+                raise QuantizeError(f"{name} cannot be made {failed[0]}: {why}", hint="leave this dtype out")
+            wanted = best if dtypes is not None else _wanted(name, variants["fp32"], best, budget)
+            for dtype, trial in wanted.items():
+                variants[dtype] = _take(trial, staged)
+            found.append((name, chooser, set(wanted)))
+            shutil.rmtree(staged / "trials", ignore_errors=True)
+        _drop_old_chunks(model_dir, list((staged / "onnx").glob("*.onnx")))
+        _write_found(model_dir, staged, found)
+        for name in ("config.json", "README.md"):
+            if (model_dir / name).is_file():
+                shutil.copyfile(model_dir / name, staged / name)
+        write_defaults(staged, components, manifest.tiers)  # the number of files of external data has changed
+        entries = (e if e.path != "config.json" else file_entry(staged, e.path) for e in manifest.files)
+        updated: Manifest = replace(manifest, components=components, budget=budget, files=tuple(entries))
+        updated = write_card(staged, updated, before=manifest)
+        write_manifest(staged, updated)
+    return QuantizeResult(
+        path=model_dir,
+        sizes=updated.sizes(),
+        recipes={n: {d: v.recipe for d, v in vs.items() if v.recipe is not None} for n, vs in components.items()},
+        budget=budget,
+    )
+
+
+def _check_plain(model_dir: Path, manifest: Manifest) -> None:
+    """Find all that is wrong with the fp32 graphs before the first write."""
+    from builder.graphs import load_graph
+
+    missing = [name for name, variants in manifest.components.items() if "fp32" not in variants]
     if missing:
         raise QuantizeError(
             f"{model_dir} has no fp32 graph of {', '.join(missing)}",
             hint="quantize starts from fp32: export the checkpoint again",
         )
-    for variant in plain.values():
-        assert variant is not None
-        load_graph(model_dir / variant.path)  # all problems before the first write
-    components: dict[str, dict[str, Variant]] = {name: dict(v) for name, v in manifest.components.items()}
-    with _staging(model_dir) as staged:
-        for name, variants in components.items():
-            for dtype in dict.fromkeys(dtypes):
-                if report is not None:
-                    report(f"{name} {dtype}")
-                graph = load_graph(model_dir / variants["fp32"].path)
-                path = f"onnx/{name}{SUFFIXES[dtype]}.onnx"
-                save_graph(convert(graph, dtype), staged / path)
-                variants[dtype] = read_variant(staged, path)
-        for made in sorted((staged / "onnx").iterdir()):
-            made.replace(model_dir / "onnx" / made.name)
-        updated: Manifest = replace(manifest, components=components)
-        write_manifest(model_dir, updated)
-    sizes = {name: {dtype: v.total_bytes for dtype, v in variants.items()} for name, variants in components.items()}
-    return QuantizeResult(path=model_dir, sizes=sizes)
+    for variants in manifest.components.values():
+        load_graph(model_dir / variants["fp32"].path, weights=False)
+        for entry in variants["fp32"].data:
+            path = model_dir / entry.path
+            if not path.is_file() or path.stat().st_size != entry.size_bytes:
+                state = "is not as long as the manifest says" if path.is_file() else "is missing"
+                raise ModelError(f"{path} {state}", hint="export or download the model again")
 
 
-@contextmanager
-def _staging(model_dir: Path) -> Iterator[Path]:
-    """A hidden folder in the model's, so that new graphs are moved in together when all of them are made."""
-    staged = model_dir / ".quantize.part"
-    try:
-        shutil.rmtree(staged, ignore_errors=True)
-        (staged / "onnx").mkdir(parents=True)
-        yield staged
-    except OSError as error:
-        raise QuantizeError(
-            f"{model_dir} cannot be written: {(error.strerror or str(error)).lower()}",
-            hint="make room, or copy the model to a folder that you may write to",
-        ) from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+def _chooser(
+    name: str,
+    source: Path,
+    staged: Path,
+    reference: Reference,
+    budget: Budget,
+    every: bool,
+    report: Callable[[str], None] | None,
+) -> Chooser:
+    from builder.quantize.choose import Chooser
+    from builder.quantize.ranges import record_ranges
+
+    folder = staged / "trials"
+    folder.mkdir(exist_ok=True)
+    return Chooser(
+        component=name,
+        source=source,
+        folder=folder,
+        reference=reference,
+        budget=budget,
+        convert=convert,
+        ranges=cache(lambda: record_ranges(source, reference.one_run(name))),
+        every=every,
+        report=report,
+    )
 
 
-def convert(graph: ModelProto, dtype: str) -> ModelProto:
-    """Return the fp32 ``graph`` in another dtype; the graph given is used up.
+def _wanted(component: str, plain: Variant, best: Mapping[str, Trial], budget: Budget) -> dict[str, Trial]:
+    """Those trials that some tier gets; where that is fp32, it is there already."""
+    variants = {
+        dtype: replace(plain, size_bytes=trial.size_bytes, data=(), error=trial.error) for dtype, trial in best.items()
+    }
+    tiers = choose_tiers({component: {"fp32": plain, **variants}}, budget)
+    wanted = {dtypes[component] for dtypes in tiers.values()}
+    return {dtype: trial for dtype, trial in best.items() if dtype in wanted}
 
-    Features and embeddings keep float32 inputs and outputs in every dtype (see half.py), and a quantized embedding
-    table answers in float32 by itself, so that its q4f16 is its q4.
+
+def _take(trial: Trial, staged: Path) -> Variant:
+    """Move the files of a trial to those of its dtype, and describe them."""
+    from builder.graphs import chunk_paths, read_variant
+
+    for file in (*chunk_paths(trial.path), trial.path):
+        file.replace(staged / "onnx" / file.name)
+    variant = read_variant(staged, f"onnx/{trial.path.name}")
+    return replace(variant, recipe=trial.recipe.label(), error=trial.error)
+
+
+def _drop_old_chunks(model_dir: Path, made: Sequence[Path]) -> None:
+    """Remove files of external data of which the graphs that were made anew have fewer."""
+    from builder.graphs import chunk_paths
+
+    kept = {file.name for file in made}
+    for file in made:
+        for chunk in chunk_paths(model_dir / "onnx" / file.name):
+            if chunk.name not in kept:
+                chunk.unlink()
+
+
+def _write_found(model_dir: Path, staged: Path, found: Sequence[tuple[str, Chooser, set[str]]]) -> None:
+    """Keep what was measured for the report, beside what earlier runs measured of other dtypes."""
+    from builder.measurements import read_measurements, write_measurements
+
+    before = read_measurements(model_dir)
+    candidates: dict[str, tuple[Candidate, ...]] = dict(before.candidates)
+    ranges: dict[str, tuple[ValueRange, ...]] = dict(before.ranges)
+    for name, chooser, taken in found:
+        new = chooser.candidates(taken)
+        again = {candidate.dtype for candidate in new}
+        candidates[name] = (*(c for c in candidates.get(name, ()) if c.dtype not in again), *new)
+        ranges[name] = chooser.value_ranges() or ranges.get(name, ())
+    write_measurements(staged, replace(before, candidates=candidates, ranges=ranges))
+
+
+def convert(graph: ModelProto, recipe: Recipe, ranges: Ranges | None = None) -> ModelProto:
+    """Return the fp32 ``graph`` made by ``recipe``; the graph given is used up.
+
+    Features and embeddings keep float32 inputs and outputs in every dtype (see half.py). Where ``ranges`` are given,
+    nodes that float16 cannot hold stay fp32.
+
+    Raises:
+        QuantizeError: the graph is quantized already or has unknown operators, or there is no such method.
     """
-    from builder.quantize.embeddings import is_embedding, quantize_embedding
-    from builder.quantize.half import to_half
+    from builder.quantize.convolutions import quantize_pointwise, store_kernels
+    from builder.quantize.embeddings import is_embedding, narrow_scales, quantize_tables
+    from builder.quantize.half import name_nodes, to_half
+    from builder.quantize.recipe import check_plain
+    from builder.quantize.rotary import make_rotary, read_rotary
     from builder.quantize.weights import quantize_weights
 
-    bits = BITS.get(dtype)
-    if bits is not None and is_embedding(graph):
-        return quantize_embedding(graph, bits=bits, block_size=BLOCK_SIZE)
-    if bits is not None:
-        graph = quantize_weights(graph, bits=bits, block_size=BLOCK_SIZE)
-    return to_half(graph) if dtype in ("fp16", "q4f16") else graph
+    check_plain(graph)
+    name_nodes(graph)
+    bare, rotary = is_embedding(graph), read_rotary(graph)
+    if recipe.pointwise_bits is not None:
+        graph = quantize_pointwise(graph, recipe)
+    if recipe.bits is not None:
+        graph = quantize_tables(quantize_weights(graph, recipe), recipe)
+    if recipe.half:
+        graph = narrow_scales(graph) if bare and recipe.bits is not None else to_half(graph, ranges)
+    if recipe.depthwise != "fp32":
+        graph = store_kernels(graph, recipe.depthwise)
+    return make_rotary(graph, rotary)

@@ -1,4 +1,4 @@
-"""Embedding tables as 4 or 8 bits in blocks: Gather becomes GatherBlockQuantized with float32 output.
+"""Embedding tables as 4 or 8 bits in blocks: Gather becomes GatherBlockQuantized.
 
 On WebGPU every onnxruntime-web build runs it; on the CPU only the plain build has a kernel, which is the one that the
 pages load for WASM.
@@ -6,75 +6,102 @@ pages load for WASM.
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
+
+from builder.quantize.blocks import Blocks, quantize_blocks
+from builder.quantize.recipe import Recipe
+from builder.quantize.weights import block_tensors, replace_nodes
+
+LEAST_VALUES = 2**14
+"""Tables with fewer values stay as they are."""
 
 
 def is_embedding(model: onnx.ModelProto) -> bool:
     """Whether the graph is a bare table: one Gather from a constant."""
-    nodes = model.graph.node
-    return (
-        len(nodes) == 1
-        and nodes[0].op_type == "Gather"
-        and nodes[0].input[0] in {t.name for t in model.graph.initializer}
+    return len(model.graph.node) == 1 and len(_tables(model)) == 1
+
+
+def quantize_tables(model: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
+    """Quantize the tables that rows are gathered from, along their rows.
+
+    A table that a product multiplies with as well stays beside it, and is the product's to quantize. Blocks are
+    symmetric where a row has an odd number of them at 4 bits: WebGPU reads zero points as if rows shared bytes.
+    """
+    assert recipe.bits is not None
+    graph = model.graph
+    tables = _tables(model)
+    made: dict[str, Blocks] = {}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        table = tables.get(node.name) if node.op_type == "Gather" else None
+        if table is None:
+            nodes.append(node)
+            continue
+        if table.name not in made:
+            made[table.name] = _quantize(table, recipe)
+            graph.initializer.extend(block_tensors(made[table.name], f"{table.name}.rows"))
+        nodes.append(_gather_node(made[table.name], f"{table.name}.rows", node))
+    replace_nodes(model, nodes)
+    return model
+
+
+def narrow_scales(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store the scales of a bare quantized table in float16; its answer is cast back to float32."""
+    graph = model.graph
+    gather = graph.node[0]
+    scales = next(tensor for tensor in graph.initializer if tensor.name == gather.input[2])
+    scales.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scales).astype("float16"), scales.name))
+    answer = gather.output[0]
+    gather.output[0] = f"{answer}.half"
+    graph.node.append(helper.make_node("Cast", [gather.output[0]], [answer], name=f"{gather.name}.widen", to=1))
+    return model
+
+
+def _tables(model: onnx.ModelProto) -> dict[str, TensorProto]:
+    """Node name → table, for every Gather of rows of a large float table."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    found = {}
+    for node in model.graph.node:
+        table = constants.get(node.input[0]) if node.op_type == "Gather" else None
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        if table is None or axis != 0 or len(table.dims) != 2 or table.data_type != TensorProto.FLOAT:
+            continue
+        if table.dims[0] * table.dims[1] >= LEAST_VALUES and table.dims[1] % 2 == 0:
+            found[node.name] = table
+    return found
+
+
+def _quantize(table: TensorProto, recipe: Recipe) -> Blocks:
+    assert recipe.bits is not None
+    width = table.dims[1]
+    blocks = -(-width // recipe.block_size)
+    odd = recipe.bits == 4 and blocks % 2 == 1
+    method = "rtn" if recipe.method == "hqq" else recipe.method
+    made = quantize_blocks(
+        numpy_helper.to_array(table),
+        bits=recipe.bits,
+        block_size=recipe.block_size,
+        symmetric=recipe.symmetric or odd,
+        method=method,
     )
+    return replace(made, data=made.data.reshape(len(made.data), -1)[:, : width * recipe.bits // 8])
 
 
-def quantize_embedding(model: onnx.ModelProto, *, bits: int, block_size: int) -> onnx.ModelProto:
-    """Quantize the table of a bare embedding graph along its rows."""
-    gather = model.graph.node[0]
-    table = numpy_helper.to_array(next(t for t in model.graph.initializer if t.name == gather.input[0]))
-    data, scales, zeros = quantize_rows(table, bits=bits, block_size=block_size)
-    tensors = [
-        numpy_helper.from_array(array, f"{gather.input[0]}_{part}")
-        for part, array in (("quantized", data), ("scales", scales), ("zero_points", zeros))
-    ]
-    node = helper.make_node(
+def _gather_node(blocks: Blocks, table: str, gather: onnx.NodeProto) -> onnx.NodeProto:
+    inputs = [f"{table}_Q{blocks.bits}", gather.input[1], f"{table}_scales"]
+    if blocks.zeros is not None:
+        inputs.append(f"{table}_zero_points")
+    return helper.make_node(
         "GatherBlockQuantized",
-        [tensors[0].name, gather.input[1], tensors[1].name, tensors[2].name],
+        inputs,
         list(gather.output),
         name=gather.name,
         domain="com.microsoft",
         gather_axis=0,
         quantize_axis=1,
-        block_size=block_size,
-        bits=bits,
+        block_size=blocks.block_size,
+        bits=blocks.bits,
     )
-    del model.graph.node[:], model.graph.initializer[:]
-    model.graph.node.append(node)
-    model.graph.initializer.extend(tensors)
-    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    return model
-
-
-def quantize_rows(table: np.ndarray, *, bits: int, block_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Quantize float32 [rows, width] blockwise, asymmetrically, to unsigned integers.
-
-    Returns:
-        data uint8 [rows, width · bits / 8] (two 4-bit values per byte, low first), scales float32 [rows, blocks],
-        zero points uint8 [rows, ⌈blocks · bits / 8⌉].
-    """
-    rows, width = table.shape
-    blocks = -(-width // block_size)
-    padded = np.zeros((rows, blocks * block_size), np.float32)
-    padded[:, :width] = table
-    cut = padded.reshape(rows, blocks, block_size)
-    low, high = np.minimum(cut.min(axis=2), 0), np.maximum(cut.max(axis=2), 0)
-    levels = 2**bits - 1
-    scales = (high - low) / levels
-    scales[scales == 0] = 1.0
-    zeros = np.clip(np.round(-low / scales), 0, levels).astype(np.uint8)
-    quantized = np.clip(np.round(cut / scales[..., None]) + zeros[..., None], 0, levels).astype(np.uint8)
-    data = quantized.reshape(rows, blocks * block_size)[:, :width]
-    if bits == 4:
-        data, zeros = _pack(data), _pack(zeros)
-    return data, scales.astype(np.float32), zeros
-
-
-def _pack(values: np.ndarray) -> np.ndarray:
-    """Two 4-bit values per byte along the last axis, low first; an odd last one stands alone."""
-    if values.shape[-1] % 2:
-        values = np.pad(values, ((0, 0), (0, 1)))
-    packed: np.ndarray = values[..., 0::2] | (values[..., 1::2] << 4)
-    return packed.astype(np.uint8)

@@ -161,7 +161,9 @@ def _choose_model(model: str | Path | None, page: Page | None) -> tuple[Path, Ma
                 f"there is no model {str(model)!r}",
                 hint=f"give a web model folder, or: {did_you_mean(str(model), NAMES)}",
             )
-    manifest = site_manifest(read_manifest(folder))
+    whole = read_manifest(folder)
+    fits = page is not None and page.task == whole.task  # a model for another task is reported by its task alone
+    manifest = site_manifest(whole, page.components if page is not None and fits else None)
     if not SAFE_NAME.fullmatch(manifest.name):
         raise ModelError(f"{manifest.name!r} is no name for a folder", hint=f'change "name" in {folder / FILE_NAME}')
     return folder, manifest

@@ -62,17 +62,20 @@ def plan_runtime(runtime: Path) -> list[Copy]:
     return copies
 
 
-def site_manifest(manifest: Manifest) -> Manifest:
-    """Cut a model's manifest down to the dtypes that some device tier gets: what the site carries.
+def site_manifest(manifest: Manifest, components: tuple[str, ...] | None = None) -> Manifest:
+    """Cut a model's manifest down to what the site carries: the page's components in the dtypes that some tier gets.
 
     Raises:
-        ModelError: the manifest names no tier, or a dtype that it does not describe.
+        ModelError: the manifest names no tier, a dtype that it does not describe, or lacks a component.
     """
     if not manifest.tiers:
         raise ModelError(
             f"{manifest.name} names no dtype for any device", hint="run `webgpu-demo verify` on its folder"
         )
-    wanted = manifest.tier_dtypes()
+    absent = [name for name in components or () if name not in manifest.components]
+    if absent:
+        raise ModelError(f"{manifest.name} has no {', no '.join(absent)}", hint="export the checkpoint again")
+    wanted = {name: d for name, d in manifest.tier_dtypes().items() if components is None or name in components}
     lacking = [
         f"{name} {d}" for name, dtypes in wanted.items() for d in sorted(dtypes - set(manifest.components[name]))
     ]
@@ -83,8 +86,13 @@ def site_manifest(manifest: Manifest) -> Manifest:
     carried = {
         name: {dtype: variant for dtype, variant in variants.items() if dtype in wanted[name]}
         for name, variants in manifest.components.items()
+        if name in wanted
     }
-    return replace(manifest, components=carried)
+    tiers = {
+        tier: {name: dtype for name, dtype in dtypes.items() if name in wanted}
+        for tier, dtypes in manifest.tiers.items()
+    }
+    return replace(manifest, components=carried, tiers=tiers)
 
 
 def plan_model(model_dir: Path, manifest: Manifest) -> list[Copy]:

@@ -18,13 +18,18 @@ SampleKind = Literal["video", "album"]
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """One kind of demo. ``task`` is what a model must do; ``sample`` what it shows without a camera or photos."""
+    """One kind of demo.
+
+    ``task`` is what a model must do, ``components`` which of its graphs the page runs (None: all); ``sample`` is what
+    the page shows without a camera or photos.
+    """
 
     slug: str
     title: str
     task: str
     summary: str
     sample: SampleKind | None
+    components: tuple[str, ...] | None
     folder: Path
 
 
@@ -52,7 +57,9 @@ def find_page(name: str, template: Path) -> Page:
 def _read_page(path: Path) -> Page:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        page = Page(folder=path.parent, **{key: raw[key] for key in ("slug", "title", "task", "summary", "sample")})
+        components = tuple(raw["components"]) if "components" in raw else None
+        texts = {key: raw[key] for key in ("slug", "title", "task", "summary", "sample")}
+        page = Page(folder=path.parent, components=components, **texts)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SiteError(
             f"{path} cannot be read: {error!r}", hint="see the page contract in web_template/README.md"

@@ -1,66 +1,122 @@
-"""verify: run every variant of a web model against its fp32 graphs, and write manifest.json.
+"""verify: run every variant of a web model against its fp32 graphs, and write manifest.json and report.html.
 
-Start with `verify`. parity.py makes the inputs and measures; tiers.py says which dtype each device tier gets. Errors
-are of tensors; what they mean for captions and rankings is measured on scenes by embedded/score.py.
+Start with `verify`. builder/parity.py makes the inputs and measures, builder/tiers.py says which dtype each device tier
+gets, builder/evaluation.py what that does to captions and rankings, report.py shows it.
 """
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from builder.card import write_card
 from builder.errors import ModelError
-from builder.manifest import SUFFIXES, Manifest, Variant, file_entry, read_manifest, write_manifest
+from builder.folders import staged_changes
+from builder.manifest import FILE_NAME, Budget, ErrorMeasure, Manifest, file_entry, read_manifest, write_manifest
+from builder.tiers import BUDGETS, DEFAULT_BUDGET, UNLIMITED, choose_tiers, find_budget
 from builder.versions import builder_version
+from builder.webconfig import write_defaults
+
+Report = Callable[[str], None]
+PLAIN = ErrorMeasure(max_abs=0.0, relative=0.0, cosine=1.0)
+"""fp32 is what the others are measured by."""
 
 
-def verify(model_dir: Path, *, report: Callable[[str], None] | None = None) -> Manifest:
+def verify(
+    model_dir: Path,
+    *,
+    quality: str | Budget | None = None,
+    evaluation: Path | None = None,
+    report: Report | None = None,
+) -> Manifest:
     """Measure every variant that lies in the folder and write the manifest anew: sizes, checksums, errors, tiers.
 
     ONNX files that a component has on disk but the manifest does not know are taken in; those that are gone are
-    dropped.
+    dropped. Beside the manifest lies ``report.html``.
+
+    Args:
+        quality: high, balanced, small, or a budget of your own; what quantize was given, if this is not.
+        evaluation: a folder of pictures, with captions or without, on which the tiers are compared with fp32. The
+            embedded models are compared on held-out scenes where none is given.
 
     Raises:
         ModelError: no web model, a component without a readable fp32 graph, a missing file.
-        VerifyError: a variant does not run, or gives non-finite values.
+        QuantizeError: there is no such quality.
+        VerifyError: a variant does not run, or gives non-finite values; or there is nothing in ``evaluation``.
     """
     import onnx
     import onnxruntime
 
-    from builder.graphs import read_variant
-    from builder.verify.parity import Reference, measure
-    from builder.verify.tiers import choose_tiers
+    from builder.evaluation import Evaluator, held_out, read_folder
+    from builder.measurements import read_measurements, write_measurements
+    from builder.parity import Reference, measure
+    from builder.verify.report import write_report
+    from builder.verify.variants import find_variants, layer_errors
 
     manifest = read_manifest(model_dir)
+    budget = manifest.budget or DEFAULT_BUDGET if quality is None else find_budget(quality)
     gone = [entry.path for entry in manifest.files if not (model_dir / entry.path).is_file()]
     if gone:
         raise ModelError(f"{model_dir} lacks {', '.join(gone)}", hint="export or download the model again")
-    found: dict[str, dict[str, Variant]] = {}
-    for component in manifest.components:
-        found[component] = {
-            dtype: read_variant(model_dir, path)
-            for dtype, suffix in SUFFIXES.items()
-            if (model_dir / (path := f"onnx/{component}{suffix}.onnx")).is_file()
-        }
-        if "fp32" not in found[component]:
-            raise ModelError(f"{model_dir} has no fp32 graph of {component}", hint="export the checkpoint again")
+    examples = held_out(manifest) if evaluation is None else read_folder(evaluation, manifest, report=report)
+    found = {component: find_variants(model_dir, manifest, component) for component in manifest.components}
     reference = Reference(model_dir, manifest)
     for component, variants in found.items():
         for dtype, variant in variants.items():
-            if report is not None:
-                report(f"{component} {dtype}")
-            variants[dtype] = replace(variant, error=measure(reference, component, model_dir / variant.path))
+            _say(report, f"{component} {dtype}")
+            error = PLAIN if dtype == "fp32" else measure(reference, component, model_dir / variant.path)
+            variants[dtype] = replace(variant, error=error)
+    tiers = choose_tiers(found, budget)
+    measurements = replace(read_measurements(model_dir), layers=layer_errors(model_dir, found, tiers, reference))
     verified = replace(
         manifest,
         components=found,
-        files=tuple(file_entry(model_dir, entry.path) for entry in manifest.files),
-        tiers=choose_tiers(found),
+        tiers=tiers,
+        budget=budget,
+        quality={},
         versions={
             "builder": builder_version(),
             "onnx": onnx.__version__,
             "onnxruntime": onnxruntime.__version__,
         },
     )
-    write_manifest(model_dir, verified)
+    if examples is not None:
+        _say(report, f"{examples.source}: fp32")
+        evaluator = Evaluator(model_dir, verified, examples)
+        verified = replace(verified, quality=evaluator.evaluate_tiers(tiers, report))
+    unreadable = examples.unreadable if examples is not None else ()
+    with staged_changes(model_dir, error=ModelError, last=FILE_NAME) as staged:
+        for name in ("config.json", "README.md"):
+            if (model_dir / name).is_file():
+                shutil.copyfile(model_dir / name, staged / name)
+        write_defaults(staged, found, tiers)
+        entries = ((staged if (staged / e.path).is_file() else model_dir, e.path) for e in manifest.files)
+        verified = replace(verified, files=tuple(file_entry(root, path) for root, path in entries))
+        verified = write_card(staged, verified, before=manifest)
+        write_measurements(staged, measurements)
+        command = _commands(model_dir, verified, evaluation)
+        write_report(staged, verified, measurements, command=command, unreadable=unreadable)
+        write_manifest(staged, verified)
     return verified
+
+
+def _commands(model_dir: Path, manifest: Manifest, evaluation: Path | None) -> str:
+    """What makes the folder again from its fp32 graphs, a line a command."""
+    budget = manifest.budget
+    assert budget is not None
+    options = ["--quality", budget.name]
+    if budget.name not in BUDGETS:
+        options = ["--min-cosine", f"{budget.cosine:g}"] if budget.cosine > -1 else []
+        options += ["--max-error", f"{budget.relative:g}"] if budget.relative < UNLIMITED else []
+    made = any(v.recipe is not None for variants in manifest.components.values() for v in variants.values())
+    lines = [["quantize", model_dir.name, *options]] if made else []
+    lines.append(["verify", model_dir.name, *(["--eval", evaluation.name] if evaluation else [])])
+    return "\n".join(shlex.join(["webgpu-demo", *line]) for line in lines)
+
+
+def _say(report: Report | None, line: str) -> None:
+    if report is not None:
+        report(line)

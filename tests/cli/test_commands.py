@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from builder.embedded import model_dir
+from builder.embedded import checkpoint_dir, model_dir
 from builder.versions import BUILDER
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -24,7 +24,7 @@ StartCli = Callable[..., "subprocess.Popen[str]"]
 MakeModel = Callable[..., Path]
 READERS = (["quantize", "--dtype", "fp16"], ["verify"], ["build", "camera-caption", "--model"])
 """Commands that take a web model folder, but for its name."""
-VERBS = ("export", "quantize", "verify", "build", "preview", "demo")
+VERBS = ("export", "quantize", "verify", "check", "build", "preview", "demo")
 
 
 def assert_one_message(done: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
@@ -60,7 +60,7 @@ def test_version_is_that_of_the_package(run_cli: RunCli) -> None:
         (["biuld"], "build"),
         (["build"], "PAGE"),
         (["build", "camera-caption", "--titel", "x"], "--title"),
-        (["quantize", "x"], "--dtype"),
+        (["quantize", "x", "--dtpe", "q4"], "--dtype"),
         (["preview", "x", "--port", "70000"], "65535"),
         (["preview", "x", "--port", "eight"], "--port"),
     ],
@@ -105,6 +105,39 @@ def test_verify_answers_with_a_table_and_json(run_cli: RunCli, tmp_path: Path) -
     assert answer["components"]["vision_model"]["fp32"]["error"]["max_abs"] == 0
 
 
+@pytest.mark.slow
+def test_export_with_a_dtype_quantizes_and_verifies_at_once(run_cli: RunCli, tmp_path: Path) -> None:
+    out = tmp_path / "web"
+    done = run_cli("export", str(checkpoint_dir("scenes-clip")), "-o", str(out), "--dtype", "q4", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["family"] == "mobileclip2"
+    assert answer["seconds"] > 0
+    assert answer["peak_bytes"] > 10**8
+    for variants in answer["sizes"].values():
+        assert variants["q4"] < variants["fp32"] / 4
+    assert set(answer["tiers"]["webgpu"].values()) == {"q4"}
+    assert run_cli("check", str(out)).returncode == 0
+    wrong = run_cli("export", str(checkpoint_dir("scenes-clip")), "-o", str(tmp_path / "x"), "--dtype", "q4f")
+    assert_one_message(wrong, 1, "there is no dtype 'q4f'", "did you mean")
+    assert not (tmp_path / "x").exists()
+
+
+def test_check_exits_1_with_code_and_fix_where_something_is_wrong(run_cli: RunCli, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model_dir("scenes-vlm"), tmp_path / "model"))
+    assert run_cli("check", str(folder)).returncode == 0
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["architectures"] = ["LlavaForConditionalGeneration"]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    told = run_cli("check", str(folder))
+    assert told.returncode == 1
+    assert "error   TJS102" in told.stdout
+    assert "fix: " in told.stdout
+    findings = json.loads(run_cli("check", str(folder), "--json").stdout)["findings"]
+    assert "TJS102" in {finding["code"] for finding in findings}
+    assert_one_message(run_cli("check", str(tmp_path / "nothing")), 1, "nothing")
+
+
 @pytest.mark.parametrize("command", [["quantize", "--dtype", "q4"], ["verify"]])
 def test_model_on_a_full_disk_exits_1_and_stays_whole(run_cli: RunCli, tmp_path: Path, command: list[str]) -> None:
     folder = shutil.copytree(model_dir("scenes-clip"), tmp_path / "scenes-clip")
@@ -124,7 +157,7 @@ def test_ctrl_c_in_the_middle_of_a_quantization_leaves_the_model_whole(start_cli
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     process = start_cli("quantize", str(folder), "--dtype", "q4", "--dtype", "q8", "--dtype", "q4f16")
     deadline = time.monotonic() + 60
-    while not list(folder.glob(".quantize.part/onnx/*.onnx")):
+    while not list(folder.glob(".staged.part/onnx/*.onnx")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.001)

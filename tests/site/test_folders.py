@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from builder.errors import SiteError
-from builder.folders import new_folder
+from builder.folders import check_room, new_folder
 
 
 def write(target: Path, text: str) -> None:
@@ -53,3 +55,18 @@ def test_new_folder_below_a_file_says_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SiteError, match="cannot be written: not a directory"):
         write(tmp_path / "file" / "x", "new")
+
+
+def test_room_for_more_than_the_disk_holds_is_refused_with_both_figures(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    with pytest.raises(SiteError, match=r"needs 1,000,000,000\.0 MB, and its disk has ([\d,.]+) MB free") as caught:
+        check_room(tmp_path / "not" / "there" / "yet", 10**15, error=SiteError)
+    found = re.search(r"has ([\d,.]+) MB", caught.value.message)
+    assert found is not None
+    assert float(found[1].replace(",", "")) == pytest.approx(free / 1e6, rel=0.05)
+    assert str(tmp_path / "not") in caught.value.message
+
+
+def test_room_that_is_there_is_enough(tmp_path: Path) -> None:
+    check_room(tmp_path / "new", 1, error=SiteError)
+    assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,10 @@ import pytest
 
 from builder.embedded import model_dir
 from builder.errors import ModelError, VerifyError
-from builder.manifest import ErrorMeasure, Variant, file_sha256, read_manifest
+from builder.manifest import file_entry, file_sha256, read_manifest
+from builder.quantize import quantize
+from builder.tiers import BUDGETS
 from builder.verify import verify
-from builder.verify.tiers import choose_tiers
 
 
 def test_errors_are_zero_for_fp32_and_small_but_real_for_the_rest(quantized_models: dict[str, Path]) -> None:
@@ -34,26 +34,48 @@ def test_checksums_and_sizes_are_those_of_the_files(quantized_models: dict[str, 
     for folder in quantized_models.values():
         entries = read_manifest(folder).model_files()
         on_disk = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-        assert {entry.path for entry in entries} == on_disk - {"manifest.json"}
+        assert {entry.path for entry in entries} == on_disk - {"manifest.json", "measurements.json", "report.html"}
         for entry in entries:
             assert (folder / entry.path).stat().st_size == entry.size_bytes
             assert file_sha256(folder / entry.path) == entry.sha256
 
 
 def test_tiers_take_the_smallest_that_the_device_can_run(quantized_models: dict[str, Path]) -> None:
-    tiers = read_manifest(quantized_models["scenes-vlm"]).tiers
-    assert set(tiers) == {"webgpu-f16", "webgpu", "wasm"}
-    assert set(tiers["webgpu-f16"].values()) <= {"q4f16", "q4"}
+    manifest = read_manifest(quantized_models["scenes-vlm"])
+    assert set(manifest.tiers) == {"webgpu-f16", "webgpu", "wasm"}
+    assert set(manifest.tiers["webgpu-f16"].values()) <= {"q4f16", "q4"}
     for tier in ("webgpu", "wasm"):
-        assert not {"q4f16", "fp16"} & set(tiers[tier].values()), "needs shader-f16"
+        assert not {"q4f16", "fp16"} & set(manifest.tiers[tier].values()), "needs shader-f16"
+    for tier, dtypes in manifest.tiers.items():
+        for component, dtype in dtypes.items():
+            able = [v for d, v in manifest.components[component].items() if tier == "webgpu-f16" or "16" not in d]
+            keeping = [v.total_bytes for v in able if BUDGETS["balanced"].of(component).keeps(v.error)]
+            assert manifest.components[component][dtype].total_bytes == min(keeping)
 
 
-def test_tier_passes_over_a_variant_that_lost_its_way() -> None:
-    plain = Variant(path="x", size_bytes=1, sha256="", inputs=(), outputs=())
-    good = replace(plain, error=ErrorMeasure(max_abs=0.1, relative=0.01, cosine=0.999))
-    bad = replace(plain, error=ErrorMeasure(max_abs=3.0, relative=0.6, cosine=0.71))
-    tiers = choose_tiers({"model": {"fp32": plain, "q8": good, "q4": bad, "q4f16": bad}})
-    assert tiers == {"webgpu-f16": {"model": "q8"}, "webgpu": {"model": "q8"}, "wasm": {"model": "q8"}}
+def test_stricter_quality_moves_tiers_to_larger_variants(quantized_models: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(quantized_models["scenes-clip"], tmp_path / "model"))
+    before = read_manifest(folder)
+    after = verify(folder, quality="high")
+    assert after.budget == BUDGETS["high"]
+    assert after.tier_bytes("webgpu-f16") > before.tier_bytes("webgpu-f16")
+    assert verify(folder).tiers == after.tiers, "the budget is remembered"
+
+
+def test_recipe_is_forgotten_when_the_file_is_another(quantized_models: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(quantized_models["scenes-clip"], tmp_path / "model"))
+    shutil.copy(folder / "onnx" / "text_model_quantized.onnx", folder / "onnx" / "text_model_q4.onnx")
+    variants = verify(folder).components["text_model"]
+    assert variants["q4"].recipe is None
+    assert variants["q8"].recipe is not None
+
+
+def test_largest_tensor_is_that_of_the_graph(quantized_models: dict[str, Path]) -> None:
+    variants = read_manifest(quantized_models["scenes-vlm"]).components["embed_tokens"]
+    rows, width = 512, 192
+    assert variants["fp32"].largest_tensor_bytes == rows * width * 4
+    assert variants["fp16"].largest_tensor_bytes == rows * width * 2
+    assert variants["q4"].largest_tensor_bytes == rows * width // 2
 
 
 def damaged(tmp_path: Path, change: str) -> Path:
@@ -85,3 +107,19 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"tokenizer\.json"):
         verify(folder)
+
+
+def test_card_follows_quantize_and_verify_until_somebody_edits_it(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model_dir("scenes-clip"), tmp_path / "scenes-clip"))
+    card = folder / "README.md"
+    quantize(folder, dtypes=["q4"], every=False)
+    assert "| `text_model` | q4 |" in card.read_text(encoding="utf-8")
+    manifest = verify(folder)
+    error = manifest.components["text_model"]["q4"].error
+    assert error is not None
+    assert f"{error.cosine:.6f}"[:7] in card.read_text(encoding="utf-8")
+    card.write_text("# mine", encoding="utf-8")
+    manifest = verify(folder)
+    assert card.read_text(encoding="utf-8") == "# mine"
+    entry = next(entry for entry in manifest.files if entry.path == "README.md")
+    assert entry == file_entry(folder, "README.md")

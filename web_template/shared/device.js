@@ -91,7 +91,7 @@ export function choosePlan(found, manifest, site, query, failure = '') {
   const map = manifest.tiers[tier];
   if (!map) throw new Error(`The manifest of ${manifest.name} names no dtypes for ${tier}.`);
   const device = tier === 'wasm' ? 'wasm' : 'webgpu';
-  const override = overrideDtypes(map, shippedDtypes(manifest, site), failure ? null : query.dtype, device === 'webgpu' && !found.shader_f16);
+  const override = overrideDtypes(map, shippedDtypes(manifest, site, device), failure ? null : query.dtype, device === 'webgpu' && !found.shader_f16);
   // The plain build only knows WASM, but alone runs 4-bit embeddings there; JSPI is the smaller of the others.
   /** @type {RuntimeBuild} */
   const build = device === 'wasm' ? '' : found.jspi ? '.jspi' : '.asyncify';
@@ -157,20 +157,24 @@ function overrideDtypes(map, shipped, dtype, lacksF16) {
 }
 
 /**
- * List the dtypes of each component that can be fetched: a site carries only those that some tier names.
+ * List the dtypes of each component that can be fetched and give right answers on this device: a site carries only
+ * those that some tier names.
  *
  * @param {Manifest} manifest
  * @param {SiteManifest | null} site
+ * @param {'webgpu' | 'wasm'} device
  * @returns {Record<string, string[]>}
  */
-function shippedDtypes(manifest, site) {
+function shippedDtypes(manifest, site, device) {
   const paths = (site?.files ?? []).map(({ path }) => path);
   const here = (/** @type {string} */ path) => paths.some((known) => known.endsWith(`/${manifest.name}/${path}`));
   const elsewhere = !here('config.json'); // the model lies on another origin, and is complete there
   return Object.fromEntries(
     Object.entries(manifest.components).map(([component, dtypes]) => [
       component,
-      Object.keys(dtypes).filter((dtype) => elsewhere || here(/** @type {FileEntry} */ (dtypes[dtype]).path)),
+      Object.entries(dtypes)
+        .filter(([, variant]) => (elsewhere || here(variant.path)) && !(device === 'webgpu' && variant.not_on_webgpu))
+        .map(([dtype]) => dtype),
     ]),
   );
 }

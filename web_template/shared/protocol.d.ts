@@ -24,12 +24,23 @@ export interface FileEntry {
 /** One component of a model in one dtype; `data` lists its external data files, empty when it has none. */
 export interface Variant extends FileEntry {
   data: FileEntry[];
+  /** Why it gives wrong answers on WebGPU, where it does. */
+  not_on_webgpu?: string | null;
 }
 
 export interface Prompt {
   id: string;
   label: string;
   text: string;
+}
+
+/** How a picture becomes the model's input: see ImageFacts in builder/manifest.py. */
+export interface ImageFacts {
+  width: number;
+  height: number;
+  tokens: number | null;
+  fit: 'crop' | 'letterbox' | 'stretch';
+  resample: 'bilinear' | 'bicubic' | 'lanczos';
 }
 
 /** What a page reads of a web model's manifest.json; the rest is for the builder. */
@@ -39,7 +50,7 @@ export interface Manifest {
   family: string;
   task: string;
   model_type: string;
-  image: { width: number; height: number; tokens: number | null };
+  image: ImageFacts;
   context: { text_tokens: number };
   prompts: Prompt[];
   generation?: { max_new_tokens: number } | null;

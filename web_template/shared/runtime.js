@@ -48,6 +48,7 @@ export async function withRuntime(job, emit, loadModel) {
 async function openRuntime(job, meter) {
   /** @type {Transformers} */
   const transformers = await importPart(job.transformers_url, meter);
+  if (job.plan.device === 'webgpu') avoidSmallSubgroups();
 
   const { env } = transformers;
   pointAtModels(env, new URL(job.models_url));
@@ -70,6 +71,20 @@ async function openRuntime(job, meter) {
   // onnxruntime imports it again and gets this one; a failure there would look like one of the device.
   await importPart(paths.mjs, meter);
   return transformers;
+}
+
+/**
+ * Keep subgroups of fewer than eight from onnxruntime: its attention for prompts of 32 rows and more leaves keys out
+ * there (microsoft/onnxruntime#26064; seen with 1.31.0-dev.20260914, tests/browser/test_runtimes.py tells when it is
+ * mended). To be called before the first session.
+ */
+function avoidSmallSubgroups() {
+  const requestDevice = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = function (options = {}) {
+    const small = (this.info.subgroupMinSize ?? 0) < 8;
+    const wanted = [...(options.requiredFeatures ?? [])].filter((name) => !(small && name.startsWith('subgroup')));
+    return requestDevice.call(this, { ...options, requiredFeatures: wanted });
+  };
 }
 
 /** Import a module of the runtime. Its bytes cannot be counted, only ticked off. @param {string} url @param {Meter} meter */

@@ -54,7 +54,7 @@ async function run(mine, before) {
     const { text: prompt, shown } = asking;
     const next = pause(SHORTEST_ROUND_MS);
     try {
-      const picture = await source.grab(session.manifest.image, current.signal);
+      const picture = await source.grab(current.signal);
       if (mine !== newest || current.signal.aborted) {
         picture.close();
         continue;

@@ -3,8 +3,6 @@
  * frame, never a queue of them.
  */
 
-/** @import { Manifest } from '../../shared/protocol.js' */
-
 import { PageError } from '../../shared/state.js';
 
 /** How long to wait for a fresh frame before the one that is there is taken again (a video that stands still). */
@@ -128,21 +126,16 @@ export class Source {
   }
 
   /**
-   * Take the newest frame: its centre square, in one step at the size that the model takes.
+   * Take the newest frame, whole: which part of it the model takes, and how it is resized, is picture.js's to say.
    *
-   * @param {Manifest['image']} size
    * @param {AbortSignal} signal
    * @returns {Promise<ImageBitmap>}
    * @throws {PageError} no picture comes any more
    */
-  async grab({ width, height }, signal) {
+  async grab(signal) {
     await this.#untilPicture(signal);
     await this.#freshFrame();
-    const video = this.#video;
-    const scale = Math.min(video.videoWidth / width, video.videoHeight / height);
-    const [w, h] = [Math.round(width * scale), Math.round(height * scale)];
-    const [x, y] = [(video.videoWidth - w) >> 1, (video.videoHeight - h) >> 1];
-    return createImageBitmap(video, x, y, w, h, { resizeWidth: width, resizeHeight: height, resizeQuality: 'high' });
+    return createImageBitmap(this.#video);
   }
 
   /** A seek (each turn of `loop` is one) or an underrun takes the picture away for a while. @param {AbortSignal} signal */

@@ -6,9 +6,9 @@
 
 /** @import { CaptionCalls, LoadJob, Manifest } from '../../shared/protocol.js' */
 /** @import { Options, Transformers } from '../../shared/runtime.js' */
-/** @import { RawImage } from '@huggingface/transformers' */
+/** @import { Processor, RawImage } from '@huggingface/transformers' */
 
-import { blankPicture, readPicture } from '../../shared/picture.js';
+import { blankPicture, keepSize, readPicture } from '../../shared/picture.js';
 import { withRuntime } from '../../shared/runtime.js';
 import { serve } from '../../shared/serve.js';
 
@@ -21,6 +21,7 @@ async function loadModel(job, transformers, options) {
   const processor = await AutoProcessor.from_pretrained(job.model_name);
   const model = await AutoModelForImageTextToText.from_pretrained(job.model_name, options);
   if (!processor.tokenizer) throw new Error('The processor of this model came without a tokenizer.');
+  keepSize(processor);
   yieldBetweenTokens(model);
   return { transformers, processor, tokenizer: processor.tokenizer, model, manifest: job.manifest };
 }
@@ -46,6 +47,26 @@ function yieldBetweenTokens(model) {
   };
 }
 
+/** @param {Processor} processor @param {RawImage} picture @param {string} prompt */
+function askLlava(processor, picture, prompt) {
+  /** @type {string} */
+  const image_token = processor.config.image_token ?? '<image>';
+  const text = processor.apply_chat_template([{ role: 'user', content: `${image_token}\n${prompt}` }], { add_generation_prompt: true });
+  return processor(picture, text, { add_special_tokens: false });
+}
+
+/**
+ * Idefics3's processor, which is SmolVLM's too, takes the text first, and its template goes through the parts of a
+ * message. It cuts pictures into tiles unless told not to: one is what a live caption wants.
+ *
+ * @param {Processor} processor @param {RawImage} picture @param {string} prompt
+ */
+function askIdefics(processor, picture, prompt) {
+  const content = [{ type: 'image' }, { type: 'text', text: prompt }];
+  const text = processor.apply_chat_template([{ role: 'user', content }], { add_generation_prompt: true });
+  return processor(text, picture, { do_image_splitting: false });
+}
+
 /**
  * Answer a question about a picture, greedily.
  *
@@ -56,10 +77,7 @@ function yieldBetweenTokens(model) {
 async function answer({ transformers, processor, tokenizer, model }, picture, { prompt, max_new_tokens, signal, onText }) {
   const { InterruptableStoppingCriteria, TextStreamer } = transformers;
   const started = performance.now();
-  /** @type {string} */
-  const image_token = processor.config.image_token ?? '<image>';
-  const text = processor.apply_chat_template([{ role: 'user', content: `${image_token}\n${prompt}` }], { add_generation_prompt: true });
-  const inputs = await processor(picture, text, { add_special_tokens: false });
+  const inputs = await ('fake_image_token' in processor ? askIdefics(processor, picture, prompt) : askLlava(processor, picture, prompt));
 
   let first_token_ms = 0;
   let tokens = 0;

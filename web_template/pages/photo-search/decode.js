@@ -2,8 +2,11 @@
  * @file Worker only: opens a photo of any size without keeping it at that size.
  */
 
-/** Above this many bytes a file is certainly larger than any model wants, and is reduced while it is decoded. */
-const LARGE_BYTES = 1_000_000;
+/**
+ * Above this many bytes a decoded photo may be more than a phone has memory for, and is reduced while it is decoded. Its
+ * pixels are then near Python's, no longer the same: browsers reduce in their own way, and round the other side up.
+ */
+const LARGE_BYTES = 12_000_000;
 /** Width to which a large photo is reduced: enough for every model's input and for the thumbnail. */
 const REDUCED_WIDTH = 1024;
 const THUMBNAIL_SIDE = 360;

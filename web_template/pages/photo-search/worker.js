@@ -8,7 +8,7 @@
 /** @import { Hit, LoadJob, PhotoCalls, PhotoItem } from '../../shared/protocol.js' */
 /** @import { Options, Transformers } from '../../shared/runtime.js' */
 
-import { blankPicture, readPicture } from '../../shared/picture.js';
+import { blankPicture, keepSize, readPicture } from '../../shared/picture.js';
 import { withRuntime } from '../../shared/runtime.js';
 import { serve } from '../../shared/serve.js';
 import { decodePhoto, makeThumbnail } from './decode.js';
@@ -29,9 +29,11 @@ async function loadModel(job, transformers, options) {
   const { AutoProcessor, AutoTokenizer, CLIPTextModelWithProjection, CLIPVisionModelWithProjection } = transformers;
   const { dtype, ...rest } = options;
   const name = job.model_name;
+  const processor = await AutoProcessor.from_pretrained(name);
+  keepSize(processor);
   return {
     transformers,
-    processor: await AutoProcessor.from_pretrained(name),
+    processor,
     tokenizer: await AutoTokenizer.from_pretrained(name),
     textModel: await CLIPTextModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.text_model }),
     visionModel: await CLIPVisionModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.vision_model }),

@@ -1,0 +1,43 @@
+"""The part of config.json that tells transformers.js what to load: dtypes and files of external data.
+
+export writes it for fp32, verify again when it has chosen the tiers. What the pages load is in the manifest; this is
+for everybody else, who loads the folder by its name alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from builder.errors import ModelError
+from builder.manifest import Variant
+
+DEFAULT_TIER = "webgpu"
+"""Its dtypes run on any device: float16 needs a feature of the adapter that transformers.js checks too late."""
+
+
+def write_defaults(
+    folder: Path, components: Mapping[str, Mapping[str, Variant]], tiers: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Set ``transformers.js_config`` of the folder's config.json.
+
+    Raises:
+        ModelError: there is no config.json, or it is no JSON object.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}", hint="export the checkpoint again") from error
+    chunks = {
+        Path(variant.path).name: len(variant.data)
+        for variants in components.values()
+        for variant in variants.values()
+        if variant.data
+    }
+    # A map by full file names: one number for all files would send transformers.js after chunks that are not there.
+    external = {"use_external_data_format": chunks} if chunks else {}
+    dtypes = dict(tiers.get(DEFAULT_TIER) or dict.fromkeys(components, "fp32"))
+    config["transformers.js_config"] = {"dtype": dtypes, **external}
+    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,77 @@
+"""Published architectures at full size, with random weights: export, quantize and verify within time and memory.
+
+`make full-size` runs this; it takes some minutes, 10 GB of memory and 15 GB of disk, and prints a line for each model.
+The weights are random, so the errors that quantization makes here say nothing about the published models.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.checkpoints._full_size import write_fastvlm_05b, write_mobileclip2
+
+pytestmark = pytest.mark.full_size
+
+MEMORY_LIMIT = 10 * 10**9
+STEPS = (
+    ("export", "{checkpoint}", "-o", "{model}"),
+    ("quantize", "{model}", "--dtype", "q4f16"),
+    ("verify", "{model}"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One command in a process of its own."""
+
+    seconds: float
+    peak_bytes: int
+
+
+MODELS: dict[str, tuple[Callable[[Path], None], float]] = {
+    "FastVLM-0.5B": (write_fastvlm_05b, 8 * 60),
+    "MobileCLIP2-S0": (lambda folder: write_mobileclip2(folder, "MobileCLIP2-S0"), 8 * 60),
+    "MobileCLIP2-S4": (lambda folder: write_mobileclip2(folder, "MobileCLIP2-S4"), 8 * 60),
+}
+"""name → how its checkpoint is written, and the seconds that the three commands may take together on two cores."""
+
+
+def measure(command: list[str]) -> Measured:
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, " ".join(command)
+    return Measured(seconds=time.monotonic() - started, peak_bytes=usage.ru_maxrss * 1024)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_full_size_model_is_exported_quantized_and_verified_within_memory(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write, most_seconds = MODELS[name]
+    checkpoint, model = tmp_path / name, tmp_path / "web"
+    checkpoint.mkdir()
+    write(checkpoint)
+    measured: dict[str, Measured] = {}
+    for step in STEPS:
+        command = [part.format(checkpoint=checkpoint, model=model) for part in step]
+        measured[step[0]] = measure([sys.executable, "-m", "builder", *command])
+    manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
+    sizes = {
+        component: variants["q4f16"]["size_bytes"] + sum(data["size_bytes"] for data in variants["q4f16"]["data"])
+        for component, variants in manifest["components"].items()
+    }
+    with capsys.disabled():
+        took = ", ".join(f"{step} {m.seconds:.0f} s and {m.peak_bytes / 1e9:.1f} GB" for step, m in measured.items())
+        print(f"\n{name}: {took}; q4f16 {sum(sizes.values()) / 1e6:.0f} MB")
+    assert max(m.peak_bytes for m in measured.values()) < MEMORY_LIMIT
+    assert sum(m.seconds for m in measured.values()) < most_seconds

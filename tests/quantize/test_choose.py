@@ -1,0 +1,231 @@
+"""quantize picks recipes by measurement: the smallest that keep the budget, and nothing that no tier wants."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from builder.embedded import model_dir
+from builder.errors import QuantizeError, VerifyError
+from builder.graphs import load_graph
+from builder.manifest import Budget, ErrorMeasure, Variant, read_manifest
+from builder.measurements import read_measurements
+from builder.quantize import quantize
+from builder.quantize.choose import NEAR, Trial, best_trial, estimate_bytes
+from builder.quantize.recipe import Recipe, candidates
+from builder.tiers import BUDGETS, choose_tiers, find_budget, own_budget, webgpu_fault
+from builder.verify import verify
+
+BUDGET = Budget(name="test", cosine=0.9, relative=0.1)
+
+
+def trial(size_bytes: int, relative: float | None, cosine: float = 0.99) -> Trial:
+    error = None if relative is None else ErrorMeasure(max_abs=1.0, relative=relative, cosine=cosine)
+    return Trial(recipe=Recipe(dtype="q4"), path=Path("x.onnx"), size_bytes=size_bytes, error=error)
+
+
+def copied(tmp_path: Path, name: str = "scenes-clip") -> Path:
+    return Path(shutil.copytree(model_dir(name), tmp_path / name))
+
+
+def test_smallest_trial_that_keeps_the_budget_is_best() -> None:
+    small, middle, large = trial(100, 0.3), trial(200, 0.09), trial(300, 0.01)
+    assert best_trial([large, small, middle], BUDGET) is middle
+
+
+def test_trial_that_is_hardly_larger_and_nearer_to_fp32_is_better() -> None:
+    small, near, far = trial(1000, 0.09), trial(int(1000 * NEAR), 0.05), trial(int(1000 * NEAR) + 1, 0.01)
+    assert best_trial([small, near, far], BUDGET) is near
+
+
+def test_trial_nearest_to_fp32_is_best_where_none_keeps_the_budget() -> None:
+    near, turned = trial(300, 0.2), trial(100, 0.05, cosine=0.5)
+    assert best_trial([trial(100, 0.4), near], BUDGET) is near
+    assert best_trial([turned, near], BUDGET) is turned
+
+
+def test_trials_that_do_not_run_are_never_best() -> None:
+    assert best_trial([trial(1, None)], BUDGET) is None
+    slow = trial(100, 0.5)
+    assert best_trial([trial(1, None), slow], BUDGET) is slow
+
+
+def test_without_dtypes_only_what_some_tier_gets_is_written(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    result = quantize(folder, quality="high", every=False)
+    manifest = verify(folder)
+    written = {name: set(sizes) - {"fp32"} for name, sizes in result.sizes.items()}
+    assert {name: dtypes - {"fp32"} for name, dtypes in manifest.tier_dtypes().items()} == written
+    assert {p.name for p in folder.glob("onnx/*")} == {
+        Path(v.path).name for variants in manifest.components.values() for v in variants.values()
+    }
+    for component, variants in manifest.components.items():
+        for dtype in written[component]:
+            assert BUDGETS["high"].keeps(variants[dtype].error)
+            assert variants[dtype].recipe == result.recipes[component][dtype]
+            assert (variants[dtype].recipe or "").startswith(dtype)
+
+
+def test_every_candidate_is_measured_and_the_best_of_them_written(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    quantize(folder, dtypes=["q4"])
+    graph = load_graph(folder / "onnx" / "text_model.onnx", weights=False)
+    tried = read_measurements(folder).candidates["text_model"]
+    assert [c.recipe for c in tried if c.dtype == "q4"] == [
+        recipe.label() for recipe in sorted(candidates(graph, "q4"), key=lambda r: estimate_bytes(graph, r))
+    ]
+    assert len(tried) >= 3
+    (chosen,) = [c for c in tried if c.chosen]
+    variant = read_manifest(folder).components["text_model"]["q4"]
+    assert (variant.recipe, variant.error, variant.total_bytes) == (chosen.recipe, chosen.error, chosen.size_bytes)
+    keeping = [c for c in tried if find_budget("balanced").keeps(c.error)]
+    assert chosen.size_bytes <= NEAR * min(c.size_bytes for c in keeping)
+
+
+def test_search_in_a_hurry_ends_with_the_first_that_keeps_the_budget(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    quantize(folder, dtypes=["q4"], every=False)
+    for tried in read_measurements(folder).candidates.values():
+        assert tried
+        assert [find_budget("balanced").keeps(c.error) for c in tried] == [False] * (len(tried) - 1) + [True]
+        assert tried[-1].chosen
+
+
+def test_stricter_budget_gives_larger_files_with_smaller_errors(tmp_path: Path) -> None:
+    found: dict[str, Variant] = {}
+    for quality in ("small", "high"):
+        folder = copied(tmp_path / quality)
+        manifest = (quantize(folder, quality=quality, every=False), verify(folder))[1]
+        found[quality] = manifest.components["vision_model"][manifest.tiers["webgpu-f16"]["vision_model"]]
+    assert found["small"].total_bytes < found["high"].total_bytes
+    assert found["small"].error is not None
+    assert found["high"].error is not None
+    assert found["small"].error.relative > found["high"].error.relative
+
+
+def test_estimates_are_near_enough_to_sort_by(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    quantize(folder, dtypes=["q8", "q4", "q4f16"])
+    for component, tried in read_measurements(folder).candidates.items():
+        graph = load_graph(folder / "onnx" / f"{component}.onnx", weights=False)
+        for dtype in ("q8", "q4", "q4f16"):
+            by_label = {r.label(): estimate_bytes(graph, r) for r in candidates(graph, dtype)}
+            sizes = {c.recipe: c.size_bytes for c in tried if c.dtype == dtype}
+            smallest = min(sizes.values())
+            assert sizes[min(by_label, key=lambda label: by_label[label])] <= 1.1 * smallest, (component, dtype)
+
+
+def test_interrupted_quantize_leaves_what_was_there(
+    tmp_path: Path, read_tree: Callable[[Path], dict[str, bytes]]
+) -> None:
+    folder = copied(tmp_path)
+    before, said = read_tree(folder), list[str]()
+
+    def interrupt(line: str) -> None:
+        said.append(line)
+        if line.startswith("vision_model"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quantize(folder, dtypes=["q4"], every=False, report=interrupt)
+    assert any(line.startswith("text_model") for line in said)
+    assert read_tree(folder) == before
+
+
+def test_unknown_quality_gets_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises(QuantizeError, match="balancd") as caught:
+        quantize(copied(tmp_path), quality="balancd")
+    assert "balanced" in caught.value.hint
+
+
+@pytest.mark.parametrize(("cosine", "relative"), [(1.5, None), (-0.1, None), (None, -1.0), (None, float("nan"))])
+def test_budget_of_impossible_numbers_is_refused(cosine: float | None, relative: float | None) -> None:
+    with pytest.raises(QuantizeError, match="means nothing"):
+        own_budget("balanced", cosine=cosine, relative=relative)
+
+
+def test_decoder_may_be_further_from_fp32_than_what_is_handed_on() -> None:
+    budget = Budget(name="test", cosine=0.96, relative=0.2, logits=1.5)
+    error = ErrorMeasure(max_abs=1.0, relative=0.29, cosine=0.92)
+    assert budget.of("decoder_model_merged").keeps(error)
+    assert not budget.of("vision_encoder").keeps(error)
+    variants = {"fp32": PLAIN, "q4": sized(30, error)}
+    tiers = choose_tiers({"decoder_model_merged": variants, "vision_encoder": variants}, budget)
+    assert tiers["wasm"] == {"decoder_model_merged": "q4", "vision_encoder": "fp32"}
+
+
+def test_own_budget_judges_only_by_the_numbers_that_were_given() -> None:
+    far = ErrorMeasure(max_abs=9.0, relative=0.9, cosine=0.6)
+    assert own_budget("high", cosine=0.5).keeps(far)
+    assert not own_budget("high", cosine=0.7).keeps(far)
+    assert own_budget("high", relative=0.95).keeps(far)
+    assert own_budget("small") is BUDGETS["small"]
+
+
+def test_pictures_of_the_user_are_measured_on_and_unreadable_ones_named(tmp_path: Path) -> None:
+    folder, pictures, said = copied(tmp_path), tmp_path / "pictures", list[str]()
+    pictures.mkdir()
+    Image.radial_gradient("L").convert("RGB").save(pictures / "round.png")
+    (pictures / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    quantize(folder, dtypes=["fp16"], images=pictures, report=said.append)
+    assert any("torn.jpg" in line for line in said)
+    elsewhere = copied(tmp_path / "scenes")
+    quantize(elsewhere, dtypes=["fp16"])
+    errors = [read_manifest(f).components["vision_model"]["fp16"].error for f in (folder, elsewhere)]
+    assert errors[0] != errors[1]
+
+
+def test_folder_without_a_readable_picture_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    with pytest.raises(VerifyError, match="no picture"):
+        quantize(copied(tmp_path), dtypes=["fp16"], images=pictures)
+
+
+PLAIN = Variant(path="x", size_bytes=100, sha256="", inputs=(), outputs=())
+GOOD = ErrorMeasure(max_abs=0.1, relative=0.01, cosine=0.999)
+BAD = ErrorMeasure(max_abs=3.0, relative=0.6, cosine=0.71)
+
+
+def sized(size_bytes: int, error: ErrorMeasure | None = GOOD) -> Variant:
+    return replace(PLAIN, size_bytes=size_bytes, error=error)
+
+
+def test_tier_passes_over_a_variant_that_lost_its_way() -> None:
+    tiers = choose_tiers(
+        {"model": {"fp32": PLAIN, "q8": sized(50), "q4": sized(30, BAD), "q4f16": sized(20, BAD)}}, BUDGET
+    )
+    assert tiers == {"webgpu-f16": {"model": "q8"}, "webgpu": {"model": "q8"}, "wasm": {"model": "q8"}}
+
+
+def test_tier_takes_nothing_that_was_not_measured() -> None:
+    tiers = choose_tiers({"model": {"fp32": PLAIN, "q4": sized(30, None)}}, BUDGET)
+    assert {dtypes["model"] for dtypes in tiers.values()} == {"fp32"}
+
+
+def test_float16_goes_only_where_the_adapter_has_it_and_a_tie_to_the_file_that_others_share() -> None:
+    tiers = choose_tiers({"a": {"fp32": PLAIN, "q4": sized(30), "q4f16": sized(20)}}, BUDGET)
+    assert {tier: dtypes["a"] for tier, dtypes in tiers.items()} == {
+        "webgpu-f16": "q4f16",
+        "webgpu": "q4",
+        "wasm": "q4",
+    }
+    tied = choose_tiers({"a": {"fp32": PLAIN, "q4": sized(30), "q4f16": sized(30)}}, BUDGET)
+    assert tied["webgpu-f16"]["a"] == "q4"
+
+
+def test_variant_that_is_larger_than_fp32_is_not_taken() -> None:
+    assert choose_tiers({"a": {"fp32": PLAIN, "q8": sized(120)}}, BUDGET)["wasm"]["a"] == "fp32"
+
+
+def test_variant_that_webgpu_gets_wrong_is_left_to_wasm() -> None:
+    fault = webgpu_fault(["Add", "MatMulInteger", "DynamicQuantizeLinear"])
+    assert fault is not None
+    assert webgpu_fault(["MatMulNBits", "GatherBlockQuantized", "Conv"]) is None
+    tiers = choose_tiers({"a": {"fp32": PLAIN, "q8": replace(sized(20), not_on_webgpu=fault), "q4": sized(30)}}, BUDGET)
+    assert {tier: dtypes["a"] for tier, dtypes in tiers.items()} == {"webgpu-f16": "q4", "webgpu": "q4", "wasm": "q8"}

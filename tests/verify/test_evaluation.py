@@ -1,0 +1,199 @@
+"""Task-level quality: captions and rankings of every tier against fp32, on scenes or on a folder of pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from builder.embedded import NAMES, model_dir
+from builder.embedded.painting import render
+from builder.embedded.scenes import DESCRIBE, sample_scene
+from builder.embedded.score import (
+    SOURCE_PIXELS,
+    Captioner,
+    Matcher,
+    held_out_scenes,
+    load_pixels,
+    score_captions,
+    score_search,
+    uniform,
+)
+from builder.errors import VerifyError
+from builder.evaluation import EvaluationSet, Evaluator, held_out, lost_points, read_folder
+from builder.manifest import ImageFacts, Quality, read_manifest
+from builder.tasks import embed, fit_picture, pixel_values, write_answers
+from builder.verify import verify
+
+
+def pictures(folder: Path, count: int = 4) -> list[str]:
+    """Write drawn scenes as PNG files; their captions by file name."""
+    folder.mkdir()
+    scenes = held_out_scenes(count, different=True)
+    for number, scene in enumerate(scenes):
+        render(scene, 200).save(folder / f"{number}.png")
+    return [scene.caption for scene in scenes]
+
+
+@pytest.mark.slow
+def test_shipped_tiers_of_scenes_vlm_stay_within_a_point_of_fp32(quantized_models: dict[str, Path]) -> None:
+    folder = quantized_models["scenes-vlm"]
+    plain = score_captions(folder, uniform(folder, "fp32"))
+    for dtypes in {tuple(sorted(tier.items())) for tier in read_manifest(folder).tiers.values()}:
+        score = score_captions(folder, dict(dtypes))
+        assert score.all >= plain.all - 0.01, dtypes
+        assert score.answers >= plain.answers - 0.01, dtypes
+
+
+@pytest.mark.slow
+def test_shipped_tiers_of_scenes_clip_stay_within_a_point_of_fp32(quantized_models: dict[str, Path]) -> None:
+    folder = quantized_models["scenes-clip"]
+    plain = score_search(folder, uniform(folder, "fp32"))
+    for dtypes in {tuple(sorted(tier.items())) for tier in read_manifest(folder).tiers.values()}:
+        assert score_search(folder, dict(dtypes)).recall_at_1 >= plain.recall_at_1 - 0.01, dtypes
+
+
+def test_verify_measures_every_tier_of_an_embedded_model(quantized_models: dict[str, Path]) -> None:
+    for name, task in (("scenes-vlm", "right_answers"), ("scenes-clip", "recall_at_1")):
+        manifest = read_manifest(quantized_models[name])
+        assert set(manifest.quality) == set(manifest.tiers)
+        for quality in manifest.quality.values():
+            assert quality.source == "held-out scenes"
+            assert not lost_points(quality)
+            assert quality.fp32[task] >= 0.8
+            assert all(0.5 < score <= 1 for score in quality.scores.values())
+
+
+def test_answers_are_those_of_the_embedded_captioner() -> None:
+    folder = model_dir("scenes-vlm")
+    manifest = read_manifest(folder)
+    drawn = [render(scene, SOURCE_PIXELS) for scene in held_out_scenes(3)]
+    pixels = pixel_values(folder, manifest, drawn)
+    got = write_answers(folder, manifest, uniform(folder, "fp32"), pixels, [[DESCRIBE]] * 3)
+    model = Captioner(folder, uniform(folder, "fp32"))
+    kind = {"bicubic": 3, "bilinear": 2}[manifest.image.resample]
+    for picture, row, (answer,) in zip(drawn, pixels, got, strict=True):
+        small = picture.resize((manifest.image.width, manifest.image.height), Image.Resampling(kind))
+        np.testing.assert_array_equal(load_pixels(small, manifest.image.width)[0], row)
+        features = model.sessions["vision_encoder"].run({"pixel_values": row[None]})["image_features"]
+        assert model.generate(features, DESCRIBE) == answer
+        assert answer
+
+
+def test_vectors_are_those_of_the_embedded_matcher() -> None:
+    folder = model_dir("scenes-clip")
+    manifest = read_manifest(folder)
+    scenes = held_out_scenes(3)
+    pixels = pixel_values(folder, manifest, [render(scene, SOURCE_PIXELS) for scene in scenes])
+    found, texts = embed(folder, manifest, uniform(folder, "fp32"), pixels, [scene.caption for scene in scenes])
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(
+        texts, Matcher(folder, uniform(folder, "fp32")).texts([scene.caption for scene in scenes]), atol=1e-5
+    )
+
+
+def test_fp32_agrees_with_itself_and_a_broken_tower_does_not(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model_dir("scenes-clip"), tmp_path / "scenes-clip"))
+    graph = onnx.load(str(folder / "onnx" / "vision_model.onnx"))
+    rng = np.random.default_rng(0)
+    for tensor in graph.graph.initializer:
+        if len(tensor.dims) >= 2:
+            array = onnx.numpy_helper.to_array(tensor)
+            noise = rng.normal(size=array.shape) * array.std()
+            tensor.CopyFrom(onnx.numpy_helper.from_array((array + noise).astype(np.float32), tensor.name))
+    onnx.save(graph, str(folder / "onnx" / "vision_model_q4.onnx"))
+    manifest = read_manifest(folder)
+    scenes = held_out(manifest, count=20)
+    assert scenes is not None
+    evaluator = Evaluator(folder, manifest, scenes)
+    same = evaluator.evaluate(uniform(folder, "fp32"))
+    assert set(same.scores.values()) == {1.0} or same.scores["recall_at_1"] == same.fp32["recall_at_1"]
+    assert same.scores["ranking"] == same.scores["same_first"] == 1
+    broken = evaluator.evaluate({"vision_model": "q4", "text_model": "fp32"})
+    assert broken.scores["recall_at_1"] < 0.7
+    assert broken.scores["image_cosine"] < 0.9
+    assert broken.scores["ranking"] < 0.9
+    assert broken.scores["text_cosine"] > 0.9999
+    assert lost_points(broken)["recall_at_1"] > 0.3
+
+
+def test_lost_points_are_told_beyond_one_point_only() -> None:
+    plain = Quality(source="x", images=100, scores={"right_answers": 0.9}, fp32={"right_answers": 0.91})
+    assert lost_points(plain) == {}
+    assert lost_points(replace(plain, scores={"right_answers": 0.89})) == {"right_answers": pytest.approx(0.02)}
+
+
+def test_folder_with_captions_gives_recall_and_without_only_rankings(tmp_path: Path) -> None:
+    folder = model_dir("scenes-clip")
+    manifest = read_manifest(folder)
+    captions = pictures(tmp_path / "album")
+    bare = Evaluator(folder, manifest, read_folder(tmp_path / "album", manifest)).evaluate(uniform(folder, "fp32"))
+    assert set(bare.scores) == {"image_cosine", "ranking", "same_first"}
+    assert bare.source == "album"
+    (tmp_path / "album" / "0.txt").write_text(captions[0] + "\n", encoding="utf-8")
+    (tmp_path / "album" / "captions.json").write_text(json.dumps({"1.png": captions[1], "2": captions[2]}), "utf-8")
+    found = read_folder(tmp_path / "album", manifest)
+    assert [example.caption for example in found.examples] == [*captions[:3], None]
+    told = Evaluator(folder, manifest, found).evaluate(uniform(folder, "fp32"))
+    assert told.fp32["recall_at_1"] == told.scores["recall_at_1"] == 1
+
+
+def test_unreadable_pictures_are_named_and_the_rest_goes_on(tmp_path: Path, quantized_models: dict[str, Path]) -> None:
+    folder = Path(shutil.copytree(quantized_models["scenes-clip"], tmp_path / "scenes-clip"))
+    pictures(tmp_path / "album")
+    (tmp_path / "album" / "torn.jpg").write_bytes((tmp_path / "album" / "0.png").read_bytes()[:300])
+    (tmp_path / "album" / "note.png").write_text("no picture", encoding="utf-8")
+    said: list[str] = []
+    manifest = verify(folder, evaluation=tmp_path / "album", report=said.append)
+    assert {quality.images for quality in manifest.quality.values()} == {4}
+    for name in ("torn.jpg", "note.png"):
+        assert any(line.startswith(f"{name} cannot be read") for line in said)
+        assert name in (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", [{}, {"note.png": "no picture"}])
+def test_folder_without_a_picture_is_refused_and_the_manifest_left_alone(
+    content: dict[str, str], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(model_dir("scenes-clip"), tmp_path / "scenes-clip"))
+    before = (folder / "manifest.json").read_bytes()
+    (tmp_path / "album").mkdir()
+    for name, text in content.items():
+        (tmp_path / "album" / name).write_text(text, encoding="utf-8")
+    with pytest.raises(VerifyError, match="holds no picture that can be read"):
+        verify(folder, evaluation=tmp_path / "album")
+    with pytest.raises(VerifyError, match="is no folder of pictures"):
+        verify(folder, evaluation=tmp_path / "nowhere")
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"0.png": 3}'])
+def test_captions_of_a_wrong_form_are_refused(text: str, tmp_path: Path) -> None:
+    pictures(tmp_path / "album", 1)
+    (tmp_path / "album" / "captions.json").write_text(text, encoding="utf-8")
+    with pytest.raises(VerifyError, match=r"captions\.json"):
+        read_folder(tmp_path / "album", read_manifest(model_dir("scenes-clip")))
+
+
+def test_other_models_have_no_held_out_scenes() -> None:
+    for name in NAMES:
+        manifest = read_manifest(model_dir(name))
+        assert isinstance(held_out(manifest, count=2), EvaluationSet)
+        assert held_out(replace(manifest, name="another")) is None
+
+
+@pytest.mark.parametrize(("fit", "left"), [("crop", 255), ("letterbox", 0), ("stretch", 255)])
+def test_picture_is_fitted_as_the_manifest_says(fit: str, left: int) -> None:
+    tall = Image.new("RGB", (40, 80), "white")
+    fitted = fit_picture(tall, ImageFacts(width=32, height=32, fit=fit, resample="bilinear"))
+    assert fitted.shape == (32, 32, 3)
+    assert (fitted[16, 0] == left).all()
+    assert (fitted[16, 16] == 255).all()
+    drawn = fit_picture(render(sample_scene(np.random.default_rng(1)), 64), ImageFacts(width=64, height=64, fit=fit))
+    assert drawn.std() > 1
