@@ -3,12 +3,13 @@
 #   make demo    install what the demo needs, build both pages on the embedded models, serve them
 #   make test    install everything, check, run the whole suite
 #   make check   lint, types, fast tests
+#   make soak    the proofs that take long: an hour of captions, thousands of photos, hundreds of requests
 #   make full-size   export, quantize and verify published architectures at full size: minutes, 10 GB of memory
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint fast-tests full-size clean
+.PHONY: demo test check lint fast-tests full-size soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,10 +38,13 @@ lint: $(VENV)/.all web_template/node_modules/.package-lock.json
 	@$(NPM) --prefix web_template run --silent check
 
 fast-tests: $(VENV)/.all
-	@$(BIN)/python -m pytest -m "not browser and not slow" $(PYTEST)
+	@$(BIN)/python -m pytest -m "not browser and not slow and not soak and not full_size" $(PYTEST)
 
 full-size: $(VENV)/.all
 	@$(BIN)/python -m pytest -m full_size tests/full_size $(PYTEST)
+
+soak: $(VENV)/.all $(VENV)/.chromium
+	@$(BIN)/python -m pytest -m soak $(PYTEST)
 
 clean:
 	rm -rf $(VENV) web_template/node_modules web_template/runtime build dist .mypy_cache .pytest_cache .ruff_cache

@@ -25,12 +25,19 @@ SERVER_ONLY = frozenset({"onnxruntime-node", "sharp", "@types/node"})
 """Dependencies of the browser packages that run in Node only; the pages never load them."""
 
 VENDORED = {
-    "@huggingface/transformers": ("dist/transformers.min.js",),
-    "onnxruntime-web": tuple(
-        f"dist/ort-wasm-simd-threaded{build}.{kind}" for build in ("", ".asyncify", ".jspi") for kind in ("mjs", "wasm")
-    ),
+    "@huggingface/transformers": {"dist/transformers.min.js": "transformers.min.js"},
+    "onnxruntime-web": {
+        f"dist/{name}": name
+        for build in ("", ".asyncify", ".jspi")
+        for name in (f"ort-wasm-simd-threaded{build}.mjs", f"ort-wasm-simd-threaded{build}.wasm")
+    },
+    "@gradio/client": {"dist/index.min.js": "gradio-client.min.js"},
+    "client-zip": {"index.js": "client-zip.js"},
+    "exifreader": {"dist/exif-reader.js": "exif-reader.js"},
+    "libheif-js": {"libheif-wasm/libheif-bundle.mjs": "libheif.mjs"},
 }
-"""Package → the files of it that a site serves. transformers.min.js has onnxruntime-web's script inside already."""
+"""Package → the files of it that a site may serve, and their names there. transformers.min.js has onnxruntime-web's script
+inside already; the packages after these two go only into sites whose page names them."""
 
 LICENCES_NAME = "THIRD_PARTY_LICENSES.md"
 COPYRIGHT = {"onnxruntime-web": "Microsoft Corporation", "onnxruntime-common": "Microsoft Corporation"}
@@ -175,15 +182,22 @@ def _run_npm(folder: Path) -> None:
 
 
 def _fill(target: Path, work: Path, lock: Lock) -> None:
+    owners: dict[str, str] = {}
     for package, names in VENDORED.items():
-        for name in names:
+        for name, served in names.items():
             source = work / "node_modules" / package / name
             if not source.is_file():
                 raise RuntimeError(f"{package} holds no {name}: VENDORED in hatch_build.py does not fit this version")
-            shutil.copyfile(source, target / source.name)
+            shutil.copyfile(source, target / served)
+            owners[served] = package
     (target / LICENCES_NAME).write_text(render_licences(work, list(lock["packages"])[1:]), encoding="utf-8")
     files = [
-        {"path": path.name, "size_bytes": path.stat().st_size, "sha256": _sha256(path)}
+        {
+            "path": path.name,
+            "package": owners.get(path.name),
+            "size_bytes": path.stat().st_size,
+            "sha256": _sha256(path),
+        }
         for path in sorted(target.iterdir())
     ]
     versions = {package: lock["packages"][f"node_modules/{package}"]["version"] for package in VENDORED}

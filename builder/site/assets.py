@@ -17,6 +17,8 @@ from builder.site.render import APP, MODELS, RUNTIME
 
 SERVED = frozenset({".js", ".css", ".svg", ".png", ".woff2"})
 """What a page folder or shared/ may send to the browser; types, templates and notes stay at home."""
+EVERY_PAGE = ("@huggingface/transformers", "onnxruntime-web")
+"""Packages of the browser runtime that every page needs."""
 CHUNK_BYTES = 1 << 20
 
 
@@ -40,22 +42,28 @@ def plan_scripts(page: Page, template: Path) -> list[Copy]:
     ]
 
 
-def plan_runtime(runtime: Path) -> list[Copy]:
-    """The browser runtime with its licences, as runtime.json lists them.
+def plan_runtime(runtime: Path, libraries: tuple[str, ...] = ()) -> list[Copy]:
+    """The browser runtime with its licences, and the further packages that a page names, as runtime.json lists them.
 
     Raises:
-        SiteError: runtime.json cannot be read, or a file is missing.
+        SiteError: runtime.json cannot be read, a file is missing, or there is no such package.
     """
     try:
         record = json.loads((runtime / "runtime.json").read_text(encoding="utf-8"))
         copies = [
             Copy(source=runtime / entry["path"], path=RUNTIME + entry["path"], sha256=entry["sha256"])
             for entry in record["files"]
+            if entry["package"] in (None, *EVERY_PAGE, *libraries)
         ]
+        unknown = set(libraries) - {entry["package"] for entry in record["files"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SiteError(
             f"{runtime / 'runtime.json'} cannot be read: {error!r}", hint="install the package again"
         ) from error
+    if unknown:
+        raise SiteError(
+            f"there is no browser library {', '.join(sorted(unknown))}", hint="see VENDORED in hatch_build.py"
+        )
     missing = [copy.path for copy in copies if not copy.source.is_file()]
     if missing:
         raise SiteError(f"the browser runtime lacks {', '.join(missing)}", hint="install the package again")

@@ -21,7 +21,7 @@ class Page:
     """One kind of demo.
 
     ``task`` is what a model must do, ``components`` which of its graphs the page runs (None: all); ``sample`` is what
-    the page shows without a camera or photos.
+    the page shows without a camera or photos. ``libraries`` are npm packages beside the runtime.
     """
 
     slug: str
@@ -30,6 +30,7 @@ class Page:
     summary: str
     sample: SampleKind | None
     components: tuple[str, ...] | None
+    libraries: tuple[str, ...]
     folder: Path
 
 
@@ -59,7 +60,8 @@ def _read_page(path: Path) -> Page:
         raw = json.loads(path.read_text(encoding="utf-8"))
         components = tuple(raw["components"]) if "components" in raw else None
         texts = {key: raw[key] for key in ("slug", "title", "task", "summary", "sample")}
-        page = Page(folder=path.parent, components=components, **texts)
+        libraries = tuple(raw.get("libraries", ()))
+        page = Page(folder=path.parent, components=components, libraries=libraries, **texts)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SiteError(
             f"{path} cannot be read: {error!r}", hint="see the page contract in web_template/README.md"

@@ -1,0 +1,51 @@
+"""webgpu-demo quantize: smaller variants of a web model, chosen by measurement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import builder
+from builder.commands._options import Json, ModelDir, Quiet
+from builder.console import Console, megabytes
+
+
+def quantize(
+    model_dir: ModelDir,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(help="fp16, q8, q4 or q4f16, more than once if need be; by default what each device tier wants."),
+    ] = None,
+    quality: Annotated[
+        str, typer.Option(help="high, balanced or small: how far from fp32 a dtype may be.")
+    ] = "balanced",
+    min_cosine: Annotated[float | None, typer.Option(help="Lowest cosine to fp32, in place of the quality's.")] = None,
+    max_error: Annotated[float | None, typer.Option(help="Greatest error relative to fp32, likewise.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Pictures to measure on; drawn scenes by default.")] = None,
+    every: Annotated[
+        bool, typer.Option("--every/--first", help="Measure every candidate, or stop at the first that is good enough.")
+    ] = True,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add dtypes to a web model, from its fp32 graphs: the smallest ones that keep the quality."""
+    from builder.tiers import own_budget
+
+    console = Console(as_json=as_json, quiet=quiet)
+    result = builder.quantize(
+        model_dir,
+        dtypes=dtype or None,
+        quality=own_budget(quality, cosine=min_cosine, relative=max_error),
+        images=images,
+        every=every,
+        report=console.progress,
+    )
+    rows = [
+        (component, name, megabytes(size), f"{size / sizes['fp32']:.0%}")
+        for component, sizes in result.sizes.items()
+        for name, size in sizes.items()
+    ]
+    console.table(["component", "dtype", "size", "of fp32"], rows)
+    console.data(result)
