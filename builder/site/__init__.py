@@ -12,15 +12,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from builder.embedded import NAMES, model_dir
 from builder.errors import BuilderError, ModelError, SiteError, did_you_mean
 from builder.folders import new_folder
 from builder.manifest import FILE_NAME, FileEntry, Manifest, file_entry, read_manifest
 from builder.paths import browser_runtime, web_template
+from builder.policy import site_policy
 from builder.site.assets import Copy, copy_file, plan_model, plan_runtime, plan_scripts, site_manifest
 from builder.site.page import Page, all_pages, find_page
-from builder.site.render import MODELS, page_config, render_index, render_page
+from builder.site.render import MODELS, SERVER_LIBRARY, Outside, page_config, render_index, render_page
 from builder.versions import GENERATOR
 
 __all__ = ["BuiltSite", "build", "default_models", "write_index"]
@@ -50,6 +52,7 @@ class _Plan:
     title: str
     out: Path
     manifest: Manifest
+    outside: Outside
     copies: tuple[Copy, ...]
 
 
@@ -59,19 +62,30 @@ def build(
     model: str | Path | None = None,
     out: Path | None = None,
     title: str | None = None,
+    model_url: str | None = None,
+    server: str | None = None,
+    origins: Sequence[str] = (),
     report: Callable[[str], None] | None = None,
 ) -> BuiltSite:
     """Build the site of ``page`` into ``out`` (default: ``site/PAGE``).
 
     ``model`` is the name of an embedded model or a web model folder; by default the embedded model of the page's task.
-    Only the dtypes that some device tier gets are taken. Building twice gives byte-identical folders. The folder
-    appears whole or not at all; one that an earlier build made is replaced, any other is left alone.
+    Only the dtypes that some device tier gets are taken. With ``model_url``, the address of a published folder of that
+    model, the site carries the model's manifest alone; ``server`` is the address of a Gradio fallback for visitors
+    whose browser cannot run the model, and ``origins`` are those to which either of them redirects. Building twice
+    gives byte-identical folders. The folder appears whole or not at all; one that an earlier build made is replaced,
+    any other is left alone.
 
     Raises:
         SiteError: no such page, the model does not fit it, the folder is not ours or cannot be written.
         ModelError: no web model, or a damaged one; corrupt files are named.
     """
-    plan = _plan(page, model=model, out=out, title=title)
+    outside = Outside(
+        model_url=_address("model_url", model_url, folder=True),
+        server=_address("server", server),
+        origins=tuple(origins),
+    )
+    plan = _plan(page, model=model, out=out, title=title, outside=outside)
     if report is not None:
         report(f"building {plan.page.slug} with {plan.manifest.name}")
     return _apply(plan)
@@ -90,7 +104,22 @@ def write_index(root: Path, slugs: Sequence[str], *, title: str) -> None:
     (root / "index.html").write_text(html, encoding="utf-8", newline="\n")
 
 
-def _plan(name: str, *, model: str | Path | None, out: Path | None, title: str | None) -> _Plan:
+def _address(name: str, value: str | None, *, folder: bool = False) -> str | None:
+    """Check an address that a page will be told to fetch from.
+
+    Raises:
+        SiteError: it is none, or one that pages on https may not use.
+    """
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    local = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if parts.username or not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
+        raise SiteError(f"{name} is no address for a page: {parts.hostname or value!r}", hint="give https://…")
+    return value if value.endswith("/") or not folder else f"{value}/"
+
+
+def _plan(name: str, *, model: str | Path | None, out: Path | None, title: str | None, outside: Outside) -> _Plan:
     """Look at everything before anything is written, and report all problems at once."""
     template = web_template()
     problems: list[BuilderError] = []
@@ -104,7 +133,8 @@ def _plan(name: str, *, model: str | Path | None, out: Path | None, title: str |
 
     target = (out if out is not None else Path("site") / name).resolve()
     page = attempt(lambda: find_page(name, template))
-    runtime = attempt(lambda: plan_runtime(browser_runtime()))
+    libraries = (*(page.libraries if page else ()), *((SERVER_LIBRARY,) if outside.server else ()))
+    runtime = attempt(lambda: plan_runtime(browser_runtime(), libraries))
     attempt(lambda: _check_target(target))
     chosen = attempt(lambda: _choose_model(model, page))
     copies = attempt(lambda: plan_model(*chosen)) if chosen else None
@@ -117,7 +147,8 @@ def _plan(name: str, *, model: str | Path | None, out: Path | None, title: str |
         title=title if title is not None else page.title,
         out=target,
         manifest=chosen[1],
-        copies=(*plan_scripts(page, template), *runtime, *copies),
+        outside=outside,
+        copies=(*plan_scripts(page, template), *runtime, *(() if outside.model_url else copies)),
     )
 
 
@@ -126,18 +157,26 @@ def _apply(plan: _Plan) -> BuiltSite:
         for copy in plan.copies:
             copy_file(copy, part)
         model = part / MODELS / plan.manifest.name
+        model.mkdir(parents=True, exist_ok=True)
         _write_json(model / FILE_NAME, asdict(plan.manifest))
         sample = None
         if plan.page.sample is not None and plan.manifest.name in NAMES:
             from builder.embedded.samples import write_sample
 
             sample = write_sample(plan.page.sample, part)
-        config = page_config(plan.page, title=plan.title, model=plan.manifest.name, sample=sample)
-        html = render_page(plan.page, config, template=web_template())
+        name, outside = plan.manifest.name, plan.outside
+        config = page_config(plan.page, title=plan.title, model=name, sample=sample, outside=outside)
+        html = render_page(plan.page, config, template=web_template(), outside=outside)
         (part / "index.html").write_text(html, encoding="utf-8", newline="\n")
         names = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
         files = tuple(file_entry(part, name) for name in names)
-        record = {"format": FORMAT, "page": plan.page.slug, "generator": GENERATOR, "files": [asdict(f) for f in files]}
+        record = {
+            "format": FORMAT,
+            "page": plan.page.slug,
+            "generator": GENERATOR,
+            "policy": site_policy(outside.connect()),
+            "files": [asdict(f) for f in files],
+        }
         _write_json(part / FILE_NAME, record)
     size_bytes = sum(entry.size_bytes for entry in files)
     return BuiltSite(path=plan.out, page=plan.page.slug, model=plan.manifest.name, files=files, size_bytes=size_bytes)

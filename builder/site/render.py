@@ -7,11 +7,13 @@ HTML by Jinja2's ``tojson``, which escapes what could end the script element.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from builder.policy import SITE_POLICY
+from builder.policy import SITE_POLICY, site_policy
 from builder.site.page import Page
 
 CONFIG_FORMAT = 1
@@ -21,30 +23,56 @@ STYLE = f"{APP}shared/style.css"
 MODELS = "models/"
 RUNTIME = "runtime/"
 SCRIPT = "transformers.min.js"
+SERVER_LIBRARY = "@gradio/client"
+SERVER_CLIENT = "gradio-client.min.js"
 
 Json = Mapping[str, object]
 
 
-def page_config(page: Page, *, title: str, model: str, sample: Json | None) -> Json:
-    """Return the page config; its paths are relative to index.html."""
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """What of a site lies elsewhere.
+
+    ``model_url`` is the folder of the web model (it ends in a slash), ``server`` the address of a Gradio fallback, and
+    ``origins`` where redirects from these lead. All are absolute addresses; None: there is none.
+    """
+
+    model_url: str | None = None
+    server: str | None = None
+    origins: tuple[str, ...] = ()
+
+    def connect(self) -> tuple[str, ...]:
+        """The origins that the page must be allowed to fetch from."""
+        addresses = [address for address in (self.model_url, self.server) if address is not None]
+        own = [f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, addresses)]
+        return tuple(dict.fromkeys([*own, *self.origins]))
+
+
+def page_config(page: Page, *, title: str, model: str, sample: Json | None, outside: Outside) -> Json:
+    """Return the page config; its paths are relative to index.html.
+
+    ``model.root`` holds a folder of the model's name, unless it is absolute: then it is that folder.
+    """
     return {
         "format": CONFIG_FORMAT,
         "page": page.slug,
         "title": title,
         "lang": LANGUAGE,
-        "model": {"name": model, "root": MODELS, "manifest": f"{MODELS}{model}/manifest.json"},
+        "model": {"name": model, "root": outside.model_url or MODELS, "manifest": f"{MODELS}{model}/manifest.json"},
         "runtime": {"transformers": f"{RUNTIME}{SCRIPT}", "ort": RUNTIME},
+        "server": {"url": outside.server, "client": f"{RUNTIME}{SERVER_CLIENT}"} if outside.server else None,
         "sample": sample,
     }
 
 
-def render_page(page: Page, config: Json, *, template: Path) -> str:
+def render_page(page: Page, config: Json, *, template: Path, outside: Outside) -> str:
     """Return index.html of a site."""
     name = PurePosixPath("pages", page.slug, "page.html")
+    policy = site_policy(outside.connect())
     return (
         _environment(template)
         .get_template(str(name))
-        .render(config=config, title=config["title"], lang=LANGUAGE, csp=SITE_POLICY, app_root=APP, page=page.slug)
+        .render(config=config, title=config["title"], lang=LANGUAGE, csp=policy, app_root=APP, page=page.slug)
     )
 
 
