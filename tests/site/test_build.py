@@ -81,6 +81,7 @@ def test_build_writes_the_config_that_the_page_reads(make_model: MakeModel, tmp_
         "lang": "en",
         "model": {"name": "tiny-vlm", "root": "models/", "manifest": "models/tiny-vlm/manifest.json"},
         "runtime": {"transformers": "runtime/transformers.min.js", "ort": "runtime/"},
+        "server": None,
         "sample": None,
     }
     html = (site / "index.html").read_text()
