@@ -36,8 +36,10 @@ VENDORED = {
     "exifreader": {"dist/exif-reader.js": "exif-reader.js"},
     "libheif-js": {"libheif-wasm/libheif-bundle.mjs": "libheif.mjs"},
 }
-"""Package → the files of it that a site may serve, and their names there. transformers.min.js has onnxruntime-web's script
-inside already; the packages after these two go only into sites whose page names them."""
+"""Package → the files of it that a site may serve, and their names there.
+
+transformers.min.js has onnxruntime-web's script inside already; the packages after these two go only into sites whose
+page names them."""
 
 LICENCES_NAME = "THIRD_PARTY_LICENSES.md"
 COPYRIGHT = {"onnxruntime-web": "Microsoft Corporation", "onnxruntime-common": "Microsoft Corporation"}

@@ -22,24 +22,56 @@ from builder.errors import BuilderError
 from builder.versions import BUILDER
 
 if TYPE_CHECKING:
+    from builder.bench import bench
+    from builder.bench._profile import profile
     from builder.demo import demo
+    from builder.doctor import doctor
     from builder.export import export
     from builder.export.lint import check
+    from builder.fallback import fallback
+    from builder.index import index
     from builder.preview import preview
+    from builder.publishing import publish, status, unpublish
     from builder.quantize import quantize
     from builder.site import build
     from builder.verify import verify
 
 __version__ = BUILDER
-__all__ = ["BuilderError", "__version__", "build", "check", "demo", "export", "preview", "quantize", "verify"]
+__all__ = [
+    "BuilderError",
+    "__version__",
+    "bench",
+    "build",
+    "check",
+    "demo",
+    "doctor",
+    "export",
+    "fallback",
+    "index",
+    "preview",
+    "profile",
+    "publish",
+    "quantize",
+    "status",
+    "unpublish",
+    "verify",
+]
 
 _VERBS = {
+    "bench": "builder.bench",
     "build": "builder.site",
     "check": "builder.export.lint",
     "demo": "builder.demo",
+    "doctor": "builder.doctor",
     "export": "builder.export",
+    "fallback": "builder.fallback",
+    "index": "builder.index",
     "preview": "builder.preview",
+    "profile": "builder.bench._profile",
+    "publish": "builder.publishing",
     "quantize": "builder.quantize",
+    "status": "builder.publishing",
+    "unpublish": "builder.publishing",
     "verify": "builder.verify",
 }
 

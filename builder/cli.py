@@ -14,7 +14,7 @@ import typer
 
 import builder
 from builder.commands import all_commands
-from builder.console import print_error
+from builder.console import print_error, print_traceback
 
 app = typer.Typer(
     name="webgpu-demo",
@@ -27,6 +27,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    sys.excepthook = print_traceback
     try:
         app()
     except builder.BuilderError as error:

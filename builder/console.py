@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from rich.console import Console as Terminal
 from rich.table import Table
 from rich.text import Text
+
+from builder.redaction import redact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +32,12 @@ class Console:
     def progress(self, line: str) -> None:
         """Say what is being done."""
         if not self.quiet:
-            Terminal(stderr=True, highlight=False).print(Text(line, style="dim"))
+            Terminal(stderr=True, highlight=False).print(Text(redact(line), style="dim"))
 
     def text(self, line: str) -> None:
         """Print one line of the answer for people; with ``--json`` `data` answers instead."""
         if not self.as_json:
-            Terminal(highlight=False, soft_wrap=True).print(Text(line))
+            Terminal(highlight=False, soft_wrap=True).print(Text(redact(line)))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print the answer as a table; every column but the first two is made of numbers."""
@@ -42,21 +47,26 @@ class Console:
         for number, name in enumerate(columns):
             table.add_column(name, justify="left" if number < 2 else "right", no_wrap=True)
         for row in rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(redact(cell)) for cell in row))
         Terminal(highlight=False).print(table)
 
     def data(self, value: object) -> None:
         """Print the answer as JSON, where it was asked for. Dataclasses become objects, paths strings."""
         if self.as_json:
-            print(json.dumps(value, indent=2, ensure_ascii=False, default=_plain), flush=True)
+            print(redact(json.dumps(value, indent=2, ensure_ascii=False, default=_plain)), flush=True)
 
 
 def print_error(message: str, hint: str = "") -> None:
     """Print what went wrong, and the hint below it."""
     terminal = Terminal(stderr=True, highlight=False, soft_wrap=True)
-    terminal.print(Text.assemble(("error: ", "bold red"), message))
+    terminal.print(Text.assemble(("error: ", "bold red"), redact(message)))
     if hint:
-        terminal.print(Text.assemble(("hint: ", "bold"), hint))
+        terminal.print(Text.assemble(("hint: ", "bold"), redact(hint)))
+
+
+def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of a bug as Python does, but for tokens: an exception may quote what was being sent."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
 def megabytes(size_bytes: int) -> str:

@@ -42,7 +42,7 @@ def demo(
         check_port(port)
     root = work if work is not None else cache_folder() / "demo"
     build_demo(root, report=report)
-    preview(root / "site", port=port, open_browser=open_browser, on_ready=on_ready)
+    preview(root / "site", port=port, open_browser=open_browser, landing=False, report=report, on_ready=on_ready)
 
 
 def build_demo(work: Path, *, report: Callable[[str], None] | None = None) -> tuple[BuiltSite, ...]:

@@ -6,7 +6,11 @@
     ├── ModelError        a web model folder is missing, incomplete or corrupt
     ├── QuantizeError     a dtype is unknown, or a graph cannot be brought to it
     ├── VerifyError       a variant cannot run, or is not what the manifest says
+    ├── IndexFileError    an index of photos is none, is damaged, belongs to another model, or cannot be made
     ├── SiteError         a page is unknown, a model does not fit it, or the site cannot be written
+    ├── PublishError      a place cannot be written to, or what lies there is not what was sent
+    ├── FallbackError     the server behind a page cannot be started, or its container's folder cannot be written
+    ├── BenchError        a bench or a peer is unknown, or what it measures does not run
     └── PreviewError      the port is taken, or the folder cannot be served
 
 Each carries a hint: one command or one edit that helps.
@@ -47,8 +51,24 @@ class VerifyError(BuilderError):
     """A variant cannot run, or is not what the manifest says."""
 
 
+class IndexFileError(BuilderError):
+    """An index of photos is none, is damaged, belongs to another model, or cannot be made."""
+
+
 class SiteError(BuilderError):
     """A page is unknown, a model does not fit it, or the site cannot be written."""
+
+
+class PublishError(BuilderError):
+    """A place cannot be written to, or what lies there is not what was sent."""
+
+
+class FallbackError(BuilderError):
+    """The server behind a page cannot be started, or its container's folder cannot be written."""
+
+
+class BenchError(BuilderError):
+    """A bench or a peer is unknown, or what it measures does not run."""
 
 
 class PreviewError(BuilderError):

@@ -176,6 +176,7 @@ class Manifest:
 
     ``tiers`` is device tier → component → dtype, and what no tier names is not shipped (`tier_dtypes`): it stays in
     the working folder. ``budget`` is what the tiers were chosen by, ``quality`` what that does to the task, by tier.
+    ``vector_space`` stands in the manifest of a site, which may lack the files that it follows from (album/space.py).
     """
 
     name: str
@@ -193,6 +194,7 @@ class Manifest:
     quality: Mapping[str, Quality] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin)
+    vector_space: str | None = None
     format: int = FORMAT
 
     def model_files(self, dtypes: Mapping[str, Iterable[str]] | None = None) -> list[FileEntry]:

@@ -51,6 +51,17 @@ def cache_folder() -> Path:
     return Path(base) / "webgpu-demo"
 
 
+def data_folder() -> Path:
+    """Where what cannot be made again the same may lie: the user's data folder of this platform."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "webgpu-demo"
+
+
 def _beside_or_inside(name: str) -> Path:
     beside = PACKAGE.parent / name
     inside = PACKAGE / f"_{name}"

@@ -37,8 +37,9 @@ def fit_picture(picture: Image.Image, facts: ImageFacts) -> np.ndarray:
     picture = ImageOps.exif_transpose(picture).convert("RGB")
     target, kind = (facts.width, facts.height), FILTERS[facts.resample]
     if facts.fit == "crop":
-        scale = max(target[0] / picture.width, target[1] / picture.height)
-        size = (max(target[0], round(picture.width * scale)), max(target[1], round(picture.height * scale)))
+        # The page and Transformers cut fractions off (picture.js).
+        shorter, longer = min(picture.size), max(target)
+        size = (longer * picture.width // shorter, longer * picture.height // shorter)
         left, top = (size[0] - target[0]) // 2, (size[1] - target[1]) // 2
         fitted = picture.resize(size, kind).crop((left, top, left + target[0], top + target[1]))
     elif facts.fit == "letterbox":
@@ -72,6 +73,23 @@ def embed(
     tower = open_component(model_dir, "text_model", dtypes)
     rows = [_vector(tower.run(_text_feeds(tower, *row))) for row in _padded_ids(model_dir, manifest, texts)]
     return _unit(pictures), _unit(np.stack(rows))
+
+
+class PictureEncoder:
+    """The picture encoder of a dual encoder, for pictures one after the other or, from several threads, at once.
+
+    One picture is one run: q8 graphs take the range of their activations over the whole batch, and a picture's vector
+    would depend on its neighbours.
+    """
+
+    def __init__(self, model_dir: Path, dtype: str, *, threads: int = 0) -> None:
+        self.model_dir = model_dir
+        self.session = Session(model_dir / f"onnx/vision_model{SUFFIXES[dtype]}.onnx", threads=threads)
+
+    def vector(self, picture: np.ndarray) -> np.ndarray:
+        """Unit vector float32 [D] of a picture as `fit_picture` returns it."""
+        pixels = normalise(self.model_dir, picture[None].astype(np.float32))
+        return _unit(_vector(self.session.run({"pixel_values": pixels}))[None])[0]  # type: ignore[no-any-return]
 
 
 def _padded_ids(model_dir: Path, manifest: Manifest, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -166,7 +184,7 @@ class _Prompts:
     """Questions as token ids, by the model's own chat template and with room for one picture."""
 
     def __init__(self, model_dir: Path, manifest: Manifest) -> None:
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+        from builder.chat import read_template
 
         settings = read_object(model_dir / "tokenizer_config.json")
         processor = read_object(model_dir / "processor_config.json")
@@ -177,8 +195,7 @@ class _Prompts:
                 hint="export the checkpoint again, or leave --eval out",
             )
         self.tokenizer = read_tokenizer(model_dir)
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        self.template = environment.from_string(settings["chat_template"])
+        self.template = read_template(settings["chat_template"], where=str(model_dir / "tokenizer_config.json"))
         self.settings = settings
         self.image_token = str(processor.get("image_token") or "<image>")
         found = _token_id(self.tokenizer, self.image_token)
@@ -187,7 +204,9 @@ class _Prompts:
         self.image_id = found
         count = int(manifest.image.tokens or 0)
         self.room = self.image_token * count
-        if str(processor.get("processor_class", "")).startswith(("Idefics3", "SmolVLM")):
+        # Idefics3's template, which is SmolVLM's too, goes through the parts of a message; the others take a string.
+        self.takes_parts = str(processor.get("processor_class", "")).startswith(("Idefics3", "SmolVLM"))
+        if self.takes_parts:
             around = "<fake_token_around_image>"
             self.room = f"{around}<global-img>{self.room}{around}"
         ends = read_object(model_dir / "generation_config.json").get("eos_token_id", config.get("eos_token_id"))
@@ -197,7 +216,8 @@ class _Prompts:
         self.longest = min(manifest.generation.max_new_tokens, LONGEST_ANSWER)
 
     def ids(self, question: str) -> list[int]:
-        messages = [{"role": "user", "content": f"{self.image_token}\n{question}"}]
+        parts = [{"type": "image"}, {"type": "text", "text": question}]
+        messages = [{"role": "user", "content": parts if self.takes_parts else f"{self.image_token}\n{question}"}]
         names = {key: self.settings.get(key) for key in ("bos_token", "eos_token", "pad_token")}
         text = self.template.render(messages=messages, add_generation_prompt=True, **names)
         ids: list[int] = self.tokenizer.encode(

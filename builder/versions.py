@@ -13,6 +13,8 @@ TRANSFORMERS_JS = "4.3.1"
 """@huggingface/transformers, the browser runtime."""
 ONNXRUNTIME_WEB = "1.31.0-dev.20260914-8d85527a0"
 """onnxruntime-web, as transformers.js pins it."""
+GRADIO = "6.31.0"
+"""gradio, as the fallback's Space runs it."""
 
 
 def builder_version() -> str:

@@ -172,14 +172,14 @@ def edit_manifest() -> Callable[[Path, Callable[[dict[str, object]], None]], Non
 
 def cli_process(*arguments: str, cwd: Path, **options: object) -> subprocess.Popen[str]:
     """Start `webgpu-demo` in a process of its own, which Ctrl-C reaches even where the tests run in the background."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1", "COLUMNS": "200"}
     return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
         [sys.executable, "-m", "builder", *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1", "COLUMNS": "200"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **{"preexec_fn": _hear_ctrl_c, **options},
+        **{"preexec_fn": _hear_ctrl_c, "env": environment, **options},
     )
 
 
@@ -209,7 +209,7 @@ def run_cli(start_cli: Callable[..., subprocess.Popen[str]]) -> RunCli:
 
     def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         process = start_cli(*arguments, **options)
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     return run

@@ -7,7 +7,6 @@ what no status does, and never with anything in it that looks like a token.
 from __future__ import annotations
 
 import errno
-import re
 import traceback
 
 import httpx2
@@ -28,6 +27,7 @@ from huggingface_hub.errors import (
 
 from builder.errors import BuilderError, did_you_mean
 from builder.hub.source import Source
+from builder.redaction import TOKEN, redact
 
 UNREACHABLE: tuple[type[Exception], ...] = (OfflineModeIsEnabled, httpx2.TransportError)
 FAILURES: tuple[type[Exception], ...] = (
@@ -40,7 +40,6 @@ FAILURES: tuple[type[Exception], ...] = (
 )
 """What a call of huggingface_hub or hf_xet may raise. The second base of most is OSError; hf_xet's own are
 RuntimeErrors and ConnectionErrors."""
-TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}|Bearer\s+[\w.-]{16,}")
 AGAIN = "run the command again: files that are complete are kept"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -172,8 +171,3 @@ def _disk(error: OSError, source: Source) -> tuple[str, str]:
         f"{where} cannot be written: {(error.strerror or str(error)).lower()}",
         "set HF_HOME to a folder that you may write to",
     )
-
-
-def redact(text: str) -> str:
-    """Take out of foreign text what looks like a token."""
-    return TOKEN.sub("[token]", text)

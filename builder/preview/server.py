@@ -1,69 +1,62 @@
-"""A static file server on 127.0.0.1: right types, ranges, ETags, and the headers that give a page threads.
+"""The preview server: what a static host would send, on this machine, and beside it what helps to look at it.
 
-Start with `preview`, or `running_server` in tests. What is served is one folder and nothing outside it: no listing, no
-dotfiles, no links that lead away, no fallback page. `_Files` answers requests, `_Headers` marks every answer, errors
-included. Starlette's FileResponse does ranges; the type table is our own, because the system's differs between machines
-and a browser refuses a module or a WebAssembly file of another type.
+Start with `preview`, or `running_server` in tests. `application` puts the parts together, from the outside in: log,
+headers of every answer, Host check, then the site's files (files.py) or the preview's own pages (tools.py). uvicorn
+speaks HTTP; zerocopy.py teaches it to send files.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-import re
 import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import uvicorn
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from builder.errors import PreviewError
-from builder.policy import SITE_POLICY
+from builder.preview.access import Access, Recorder
+from builder.preview.catalog import INDEX, Catalog, check_folder
+from builder.preview.certificates import Credentials, given_credentials, own_credentials
+from builder.preview.facts import Checksums
+from builder.preview.files import Files
+from builder.preview.headers import EveryAnswer
+from builder.preview.insert import Insert
+from builder.preview.lan import Lan, find_lan, is_private
+from builder.preview.modes import Modes, parse_rate
+from builder.preview.phone import Invitation, phone_application
+from builder.preview.ports import EVERYWHERE, FIRST_PORT, LOOPBACK, check_port, claim_port, free_port, port_of
+from builder.preview.tools import PLACE, Tools
+from builder.preview.watch import Live, Source
+from builder.preview.zerocopy import FileProtocol
 
-HOST = "127.0.0.1"
-FIRST_PORT = 8000
-PORTS_TRIED = 100
-LOOPBACK_NAMES = ["127.0.0.1", "localhost"]
+__all__ = ["Addresses", "check_port", "free_port", "preview", "running_server"]
+
+Task = Callable[[], Coroutine[object, object, None]]
+LOOPBACK_NAMES = ("127.0.0.1", "localhost")
+HTTP_VERSIONS = ("1.0", "1.1")
 """Names that a request may be addressed to: a page of elsewhere whose name resolves to 127.0.0.1 gets nothing."""
 
-TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".jpeg": "image/jpeg",
-    ".jpg": "image/jpeg",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".md": "text/plain; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
-    ".mp4": "video/mp4",
-    ".onnx": "application/octet-stream",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
-    ".wasm": "application/wasm",
-    ".webm": "video/webm",
-    ".webp": "image/webp",
-}
-EVERY_ANSWER = {
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-embedder-policy": "require-corp",
-    "cross-origin-resource-policy": "same-origin",
-    "content-security-policy": SITE_POLICY,
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-cache",
-}
-"""The first two make the page cross-origin isolated, without which WebAssembly has one thread. The policy is in the
-page already, but a worker takes its own from the header of its script."""
-ONE_RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)")
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where a preview can be opened. ``start`` is what the browser is opened with."""
+
+    site: str
+    landing: str
+    start: str
+    phone: Invitation | None = None
+    certificate: Path | None = None
 
 
 def preview(
@@ -71,199 +64,236 @@ def preview(
     *,
     port: int | None = None,
     open_browser: bool = True,
+    lan: bool = False,
+    https: bool = False,
+    cert: Path | None = None,
+    key: Path | None = None,
+    modes: Modes | None = None,
+    source: Source | None = None,
+    landing: bool = True,
+    report: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
     on_ready: Callable[[str], None] = print,
+    on_addresses: Callable[[Addresses], None] | None = None,
 ) -> None:
     """Serve ``directory`` until Ctrl-C; ``on_ready`` is given the address.
 
+    ``lan`` listens on all networks of this machine, ``https`` with a certificate of its own (``cert`` and ``key`` are
+    given ones, and mean https). ``modes`` show the page as other visitors will see it. ``source`` is watched for
+    changes. The browser opens the preview's landing page, or with ``landing`` False the site. ``log`` is given a line
+    for every request.
+
     Raises:
-        PreviewError: no such folder, or the port is taken. Without ``port`` the first free one from 8000 is used.
+        PreviewError: no such folder, the port is taken, or a certificate cannot be used; there is no way back to http.
+            Without ``port`` the first free one from 8000 is used, and ``report`` says so where it is another.
     """
-    app = _application(directory)
-    with _claim_port(port) as listener:
-        address = _address(listener)
-        server = _server(app, on_started=lambda: _announce(address, on_ready, open_browser))
+    say = report or (lambda line: None)
+    check_folder(directory)
+    shown = modes or Modes()
+    if shown.throttle is not None:
+        parse_rate(shown.throttle)
+    network = find_lan() if lan else None
+    names = [*LOOPBACK_NAMES, *(network.names if network is not None else ())]
+    credentials = (
+        given_credentials(cert, key)
+        if cert or key
+        else own_credentials(_to_vouch_for(names, network))
+        if https
+        else None
+    )
+    if network is not None and credentials is None:
+        say("other devices get no camera and no WebGPU over http; --lan --https gives them both")
+    access = Access(names=names, on_line=log)
+    live = Live(source, on_line=say) if source is not None else None
+    app = application(directory, names=names, access=access, modes=shown, live=live, tools=True)
+    with contextlib.ExitStack() as open_until_the_end:
+        listener = open_until_the_end.enter_context(claim_port(port, host=EVERYWHERE if lan else LOOPBACK))
+        if port is None and port_of(listener) != FIRST_PORT:
+            say(f"port {FIRST_PORT} is taken; the next free one is {port_of(listener)}")
+        scheme = "https" if credentials is not None else "http"
+        root = f"{scheme}://{LOOPBACK}:{port_of(listener)}/"
+        tasks: list[Task] = [live.run] if live is not None else []
+        tasks += [lambda: access.tell_when_quiet(log)] if log is not None else []
+        invitation = None
+        if network is not None:
+            page = f"{scheme}://{network.address}:{port_of(listener)}/"
+            invitation = Invitation(page=page)
+            if credentials is not None and credentials.authority is not None:
+                helper = open_until_the_end.enter_context(claim_port(None, host=EVERYWHERE))
+                invitation = Invitation(page=page, trust=f"http://{network.address}:{port_of(helper)}/")
+                guide = EveryAnswer(phone_application(credentials.authority, invitation, names))
+                tasks.append(lambda: _serve_beside(guide, helper))
+        addresses = Addresses(
+            site=root
+            if (directory / INDEX).is_file()
+            else root + PLACE[1:],  # a folder of sites may have no page itself
+            landing=root + PLACE[1:],
+            start=_start(root, shown, landing),
+            phone=invitation,
+            certificate=credentials.authority if credentials is not None else None,
+        )
+
+        def announce() -> None:
+            on_ready(addresses.site)
+            if on_addresses is not None:
+                on_addresses(addresses)
+            if open_browser and _has_desktop():
+                # A browser that starts in the foreground would keep the server from answering.
+                threading.Thread(target=webbrowser.open, args=(addresses.start,), name="browser", daemon=True).start()
+
+        server = _Server(
+            _config(app, credentials),
+            on_started=announce,
+            on_stopping=live.close if live is not None else None,
+            tasks=tasks,
+        )
         with contextlib.suppress(KeyboardInterrupt):  # raised again by uvicorn once all connections are closed
             server.run(sockets=[listener])
+    say(f"{access.requests} requests answered; {access.summary()}")
 
 
 @contextmanager
-def running_server(directory: Path, *, port: int = 0) -> Iterator[str]:
-    """Serve ``directory`` from a thread as long as the block runs; yields the address. Port 0 is any free one."""
-    app = _application(directory)
+def running_server(
+    directory: Path, *, port: int = 0, modes: Modes | None = None, source: Source | None = None, tools: bool = False
+) -> Iterator[str]:
+    """Serve ``directory`` from a thread as long as the block runs; yields the address. Port 0 is any free one.
+
+    Without ``tools`` and ``source`` every byte is as a static host would send it: nothing is added to any page.
+    """
+    check_folder(directory)
+    live = Live(source) if source is not None else None
+    app = application(
+        directory,
+        names=LOOPBACK_NAMES,
+        access=Access(names=LOOPBACK_NAMES),
+        modes=modes or Modes(),
+        live=live,
+        tools=tools or live is not None,
+    )
     started = threading.Event()
-    with _claim_port(port) as listener:
-        server = _server(app, on_started=started.set)
+    with claim_port(port) as listener:
+        server = _Server(
+            _config(app, None),
+            on_started=started.set,
+            on_stopping=live.close if live is not None else None,
+            tasks=[live.run] if live is not None else [],
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="preview", daemon=True)
         thread.start()
         try:
             if not started.wait(timeout=30):
                 raise PreviewError("the server did not start in 30 s", hint="run the command again")
-            yield _address(listener)
+            yield f"http://{LOOPBACK}:{port_of(listener)}/"
         finally:
             server.should_exit = True
             thread.join(timeout=30)
 
 
-def free_port(first: int = FIRST_PORT) -> int:
-    """Find the first port from ``first`` that nobody listens on.
+def application(
+    directory: Path, *, names: Sequence[str], access: Access, modes: Modes, live: Live | None, tools: bool
+) -> ASGIApp:
+    """Put the server's parts together."""
+    catalog = Catalog(directory, fresh=live.files if live is not None else dict)
+    insert = Insert(version=lambda: live.version if live is not None else None) if tools else None
+    files = Files(catalog, insert=insert)
+    own = Tools(
+        catalog=catalog,
+        files=files,
+        access=access,
+        names=names,
+        checksums=Checksums(),
+        modes=modes,
+        live=live,
+    )
 
-    Raises:
-        PreviewError: a hundred ports in a row are taken.
-    """
-    for port in range(first, min(first + PORTS_TRIED, 65536)):
-        try:
-            _bind(port).close()
-        except OSError:
-            continue
-        return port
-    raise PreviewError(f"no port from {first} on is free", hint="give a port with --port")
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["http_version"] not in HTTP_VERSIONS:  # h11 takes any
+            await PlainTextResponse("this server speaks HTTP/1.1\n", 505)(scope, receive, send)
+            return
+        if tools and scope["path"].startswith(PLACE):
+            await own.answer(scope, receive, send)
+        else:
+            await files.answer(scope, receive, send, address=scope["path"], modes=modes)
 
-
-def check_port(port: int) -> None:
-    """Make sure that a port can be used.
-
-    Raises:
-        PreviewError: it is taken; the hint names the next free one.
-    """
-    _claim_port(port).close()
+    checked = TrustedHostMiddleware(route, allowed_hosts=list(names), www_redirect=False)
+    return Recorder(EveryAnswer(checked), access)
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens; uvicorn itself only logs it."""
+    """Says when it listens, and has tasks beside it that end with it."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        on_started: Callable[[], None],
+        on_stopping: Callable[[], None] | None = None,
+        tasks: Sequence[Task] = (),
+    ) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._on_stopping = on_stopping
+        self._to_start = tasks
+        self._running: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            self._running = [asyncio.create_task(start()) for start in self._to_start]
             self._on_started()
 
-
-class _Files:
-    """Answers GET and HEAD with the files below one folder."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        await self._answer(scope)(scope, receive, send)
-
-    def _answer(self, scope: Scope) -> Response:
-        if scope["method"] not in ("GET", "HEAD"):
-            return PlainTextResponse("method not allowed", status_code=405, headers={"allow": "GET, HEAD"})
-        path = self._find(scope["path"])
-        if path is not None and path.is_dir():
-            if not scope["path"].endswith("/"):
-                query = scope["query_string"].decode("latin-1")
-                return RedirectResponse(quote(scope["path"]) + "/" + (f"?{query}" if query else ""))
-            path /= "index.html"
-        elif scope["path"].endswith("/"):
-            path = None
-        if path is None or not path.is_file():
-            return PlainTextResponse("not found", status_code=404)
-        return self._send_file(scope, path)
-
-    def _find(self, path: str) -> Path | None:
-        """Map an address to what lies there, or None: dotfiles, ``..``, empty parts and links outwards do not exist."""
-        parts = path.strip("/").split("/") if path.strip("/") else []
-        if path.startswith("//") or any(not part or part.startswith(".") or set(part) & set("\\\0:") for part in parts):
-            return None
-        try:
-            found = self._root.joinpath(*parts).resolve(strict=True)
-        except (OSError, ValueError):
-            return None
-        return found if found.is_relative_to(self._root) else None
-
-    def _send_file(self, scope: Scope, path: Path) -> Response:
-        stat = path.stat()
-        etag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}-{stat.st_ino:x}"'
-        headers = Headers(scope=scope)
-        if etag in (tag.strip().removeprefix("W/") for tag in headers.get("if-none-match", "").split(",")):
-            return Response(status_code=304, headers={"etag": etag})
-        if (wanted := headers.get("range")) is not None and not ONE_RANGE.fullmatch(wanted):
-            # RFC 9110 §14.2: a server may ignore what it does not support; Starlette would send 400 or multipart.
-            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"range"]
-        kind = TYPES.get(path.suffix.lower(), "application/octet-stream")
-        return FileResponse(path, headers={"etag": etag}, media_type=kind, stat_result=stat)
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._on_stopping is not None:
+            self._on_stopping()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await super().shutdown(sockets)
 
 
-class _Headers:
-    """Sets `EVERY_ANSWER` on every answer, whoever gives it."""
+class _Beside(_Server):
+    """A second server in the same loop, which leaves the signals to the first."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_marked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(EVERY_ANSWER)
-            await send(message)
-
-        await self._app(scope, receive, send_marked)
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
-def _application(directory: Path) -> ASGIApp:
-    if not directory.is_dir():
-        raise PreviewError(
-            f"there is no folder {directory}", hint="build a site first: webgpu-demo build camera-caption"
-        )
-    if not (directory / "index.html").is_file():
-        raise PreviewError(f"{directory} holds no index.html", hint="give the folder that `webgpu-demo build` made")
-    return _Headers(TrustedHostMiddleware(_Files(directory), allowed_hosts=LOOPBACK_NAMES, www_redirect=False))
+async def _serve_beside(app: ASGIApp, listener: socket.socket) -> None:
+    server = _Beside(_config(app, None), on_started=lambda: None)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        listener.close()
 
 
-def _server(app: ASGIApp, *, on_started: Callable[[], None]) -> _Server:
-    config = uvicorn.Config(
+def _config(app: ASGIApp, credentials: Credentials | None) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
+        http=FileProtocol,
+        loop="asyncio",  # the protocol needs its sendfile; uvicorn would take uvloop where it is installed
         log_level="critical",
         access_log=False,
         lifespan="off",
         ws="none",
         server_header=False,
         timeout_graceful_shutdown=1,  # a browser keeps connections open; Ctrl-C does not wait for it
+        ssl_certfile=credentials.cert if credentials is not None else None,
+        ssl_keyfile=credentials.key if credentials is not None else None,
     )
-    return _Server(config, on_started)
 
 
-def _claim_port(port: int | None) -> socket.socket:
-    if port is None:
-        return _bind(free_port())
-    try:
-        return _bind(port)
-    except OSError as error:
-        raise PreviewError(
-            f"port {port} cannot be used: {(error.strerror or str(error)).lower()}",
-            hint=f"the next free one: --port {free_port(max(port + 1, 1024))}",
-        ) from error
+def _to_vouch_for(names: Sequence[str], network: Lan | None) -> list[str]:
+    """The names that the local authority may vouch for; a public one that a phone would be sent to is its own error."""
+    return [name for name in names if is_private(name) or (network is not None and name == network.address)]
 
 
-def _bind(port: int) -> socket.socket:
-    """Listen on the port; bound here and handed to the server, so that nobody can take it in between."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        if os.name == "posix":  # allows what another socket has just left; on Windows it would allow sharing
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
-        listener.listen(128)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _address(listener: socket.socket) -> str:
-    return f"http://{HOST}:{listener.getsockname()[1]}/"
-
-
-def _announce(address: str, on_ready: Callable[[str], None], open_browser: bool) -> None:
-    on_ready(address)
-    if open_browser and _has_desktop():
-        # A browser that starts in the foreground would keep the server from answering.
-        threading.Thread(target=webbrowser.open, args=(address,), name="browser", daemon=True).start()
+def _start(root: str, modes: Modes, landing: bool) -> str:
+    if modes.space:
+        return f"{root}{PLACE[1:]}space"
+    return root + PLACE[1:] if landing else root
 
 
 def _has_desktop() -> bool:

@@ -6,6 +6,7 @@ The folder's manifest.json lists every file and marks the folder as this tool's.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -21,8 +22,20 @@ from builder.manifest import FILE_NAME, FileEntry, Manifest, file_entry, read_ma
 from builder.paths import browser_runtime, web_template
 from builder.policy import site_policy
 from builder.site.assets import Copy, copy_file, plan_model, plan_runtime, plan_scripts, site_manifest
+from builder.site.collection import Collection, plan_collection
+from builder.site.icons import write_icons
 from builder.site.page import Page, all_pages, find_page
-from builder.site.render import MODELS, SERVER_LIBRARY, Outside, page_config, render_index, render_page
+from builder.site.render import (
+    MODELS,
+    SERVER_LIBRARY,
+    WEB_MANIFEST,
+    Outside,
+    page_config,
+    picture_origins,
+    render_index,
+    render_page,
+    web_manifest,
+)
 from builder.versions import GENERATOR
 
 __all__ = ["BuiltSite", "build", "default_models", "write_index"]
@@ -54,6 +67,7 @@ class _Plan:
     manifest: Manifest
     outside: Outside
     copies: tuple[Copy, ...]
+    collection: Collection | None = None
 
 
 def build(
@@ -65,6 +79,8 @@ def build(
     model_url: str | None = None,
     server: str | None = None,
     origins: Sequence[str] = (),
+    index: Path | None = None,
+    photos_url: str | None = None,
     report: Callable[[str], None] | None = None,
 ) -> BuiltSite:
     """Build the site of ``page`` into ``out`` (default: ``site/PAGE``).
@@ -72,20 +88,24 @@ def build(
     ``model`` is the name of an embedded model or a web model folder; by default the embedded model of the page's task.
     Only the dtypes that some device tier gets are taken. With ``model_url``, the address of a published folder of that
     model, the site carries the model's manifest alone; ``server`` is the address of a Gradio fallback for visitors
-    whose browser cannot run the model, and ``origins`` are those to which either of them redirects. Building twice
+    whose browser cannot run the model, and ``origins`` are those to which either of them redirects. ``index`` is an
+    index of photos for the page to search, copied into the site, and ``photos_url`` the folder in which the photos
+    themselves lie: an address, or a path beside index.html. Building twice
     gives byte-identical folders. The folder appears whole or not at all; one that an earlier build made is replaced,
     any other is left alone.
 
     Raises:
         SiteError: no such page, the model does not fit it, the folder is not ours or cannot be written.
         ModelError: no web model, or a damaged one; corrupt files are named.
+        IndexFileError: the index is none, is damaged, or belongs to another model.
     """
     outside = Outside(
         model_url=_address("model_url", model_url, folder=True),
         server=_address("server", server),
         origins=tuple(origins),
     )
-    plan = _plan(page, model=model, out=out, title=title, outside=outside)
+    photos = _photos_folder(photos_url, index)
+    plan = _plan(page, model=model, out=out, title=title, outside=outside, index=index, photos_url=photos)
     if report is not None:
         report(f"building {plan.page.slug} with {plan.manifest.name}")
     return _apply(plan)
@@ -119,7 +139,27 @@ def _address(name: str, value: str | None, *, folder: bool = False) -> str | Non
     return value if value.endswith("/") or not folder else f"{value}/"
 
 
-def _plan(name: str, *, model: str | Path | None, out: Path | None, title: str | None, outside: Outside) -> _Plan:
+def _photos_folder(value: str | None, index: Path | None) -> str | None:
+    """Check where photos are to be shown from: an address, or a path relative to index.html."""
+    if value is None:
+        return None
+    if index is None:
+        raise SiteError("photos_url says where the photos of an index lie", hint="give the index too, with --index")
+    if urlsplit(value).scheme or value.startswith(("//", "\\")):
+        return _address("photos_url", value, folder=True)
+    return value if value.endswith("/") else f"{value}/"
+
+
+def _plan(
+    name: str,
+    *,
+    model: str | Path | None,
+    out: Path | None,
+    title: str | None,
+    outside: Outside,
+    index: Path | None,
+    photos_url: str | None,
+) -> _Plan:
     """Look at everything before anything is written, and report all problems at once."""
     template = web_template()
     problems: list[BuilderError] = []
@@ -140,6 +180,12 @@ def _plan(name: str, *, model: str | Path | None, out: Path | None, title: str |
     copies = attempt(lambda: plan_model(*chosen)) if chosen else None
     if chosen and page and chosen[1].task != page.task:
         problems.append(_misfit(page, chosen[1], template))
+    if outside.server and page and not page.server:
+        problems.append(SiteError(f"{page.slug} cannot work with a server", hint="leave --server out"))
+    collection = None
+    if index is not None and page and chosen and not problems:
+        manifest = chosen[1]
+        collection = attempt(lambda: plan_collection(index, photos_url, page=page, manifest=manifest))
     if problems or page is None or runtime is None or chosen is None or copies is None:
         raise _join(problems)
     return _Plan(
@@ -148,7 +194,13 @@ def _plan(name: str, *, model: str | Path | None, out: Path | None, title: str |
         out=target,
         manifest=chosen[1],
         outside=outside,
-        copies=(*plan_scripts(page, template), *runtime, *(() if outside.model_url else copies)),
+        copies=(
+            *plan_scripts(page, template),
+            *runtime,
+            *(() if outside.model_url else copies),
+            *((collection.copy,) if collection else ()),
+        ),
+        collection=collection,
     )
 
 
@@ -165,21 +217,33 @@ def _apply(plan: _Plan) -> BuiltSite:
 
             sample = write_sample(plan.page.sample, part)
         name, outside = plan.manifest.name, plan.outside
-        config = page_config(plan.page, title=plan.title, model=name, sample=sample, outside=outside)
+        collection = plan.collection.config() if plan.collection else None
+        config = page_config(
+            plan.page, title=plan.title, model=name, sample=sample, outside=outside, collection=collection
+        )
         html = render_page(plan.page, config, template=web_template(), outside=outside)
         (part / "index.html").write_text(html, encoding="utf-8", newline="\n")
+        _write_json(part / WEB_MANIFEST, web_manifest(plan.page, title=plan.title))
+        write_icons(part)
         names = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
         files = tuple(file_entry(part, name) for name in names)
         record = {
             "format": FORMAT,
             "page": plan.page.slug,
+            "version": _digest(files),
             "generator": GENERATOR,
-            "policy": site_policy(outside.connect()),
+            "policy": site_policy(outside.connect(), picture_origins(config)),
             "files": [asdict(f) for f in files],
         }
         _write_json(part / FILE_NAME, record)
     size_bytes = sum(entry.size_bytes for entry in files)
     return BuiltSite(path=plan.out, page=plan.page.slug, model=plan.manifest.name, files=files, size_bytes=size_bytes)
+
+
+def _digest(files: Sequence[FileEntry]) -> str:
+    """The version of a site: any change of any file makes another one."""
+    lines = "".join(f"{entry.path} {entry.sha256}\n" for entry in files)
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
 def _choose_model(model: str | Path | None, page: Page | None) -> tuple[Path, Manifest] | None:

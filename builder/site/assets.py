@@ -1,6 +1,6 @@
 """Files that a site takes as they are: the page's scripts, the browser runtime, the web model.
 
-`plan_*` functions look and check, `copy_file` writes. JavaScript is never changed on the way.
+`plan_*` functions look and check, `copy_file` writes. JavaScript loses its comments on the way and nothing else.
 """
 
 from __future__ import annotations
@@ -10,13 +10,18 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from builder.album.space import ENCODER, vector_space
 from builder.errors import BuilderError, ModelError, SiteError
 from builder.manifest import FileEntry, Manifest
+from builder.site.comments import without_comments
 from builder.site.page import Page
 from builder.site.render import APP, MODELS, RUNTIME
 
 SERVED = frozenset({".js", ".css", ".svg", ".png", ".woff2"})
 """What a page folder or shared/ may send to the browser; types, templates and notes stay at home."""
+SERVICE_WORKER = "sw.js"
+COMMENTED = frozenset({".js", ".css"})
+"""Files of this project that a site gets without their comments; what has a checksum is somebody else's."""
 EVERY_PAGE = ("@huggingface/transformers", "onnxruntime-web")
 """Packages of the browser runtime that every page needs."""
 CHUNK_BYTES = 1 << 20
@@ -36,9 +41,13 @@ def plan_scripts(page: Page, template: Path) -> list[Copy]:
     folders = (template / "shared", page.folder)
     sources = (path for folder in folders for path in sorted(folder.rglob("*")))
     return [
-        Copy(source=source, path=APP + source.relative_to(template).as_posix())
-        for source in sources
-        if source.is_file() and source.suffix in SERVED
+        # A service worker rules over the folder in which it lies: this one, over the whole site.
+        Copy(source=template / SERVICE_WORKER, path=SERVICE_WORKER),
+        *(
+            Copy(source=source, path=APP + source.relative_to(template).as_posix())
+            for source in sources
+            if source.is_file() and source.suffix in SERVED
+        ),
     ]
 
 
@@ -100,7 +109,8 @@ def site_manifest(manifest: Manifest, components: tuple[str, ...] | None = None)
         tier: {name: dtype for name, dtype in dtypes.items() if name in wanted}
         for tier, dtypes in manifest.tiers.items()
     }
-    return replace(manifest, components=carried, tiers=tiers)
+    space = vector_space(manifest) if ENCODER in manifest.components else None  # what it follows from may be cut out
+    return replace(manifest, components=carried, tiers=tiers, vector_space=space)
 
 
 def plan_model(model_dir: Path, manifest: Manifest) -> list[Copy]:
@@ -131,6 +141,10 @@ def copy_file(copy: Copy, root: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     try:
+        if copy.sha256 is None and copy.source.suffix in COMMENTED:
+            code = without_comments(copy.source.read_bytes().decode("utf-8"))
+            target.write_bytes(code.encode("utf-8"))
+            return
         source = copy.source.open("rb")
     except OSError as error:
         raise _bad_source(copy, f"cannot be read: {error.strerror}") from error

@@ -21,7 +21,8 @@ class Page:
     """One kind of demo.
 
     ``task`` is what a model must do, ``components`` which of its graphs the page runs (None: all); ``sample`` is what
-    the page shows without a camera or photos. ``libraries`` are npm packages beside the runtime.
+    the page shows without a camera or photos. ``libraries`` are npm packages beside the runtime. ``collection``: it
+    searches an index of photos that goes with the site. ``server``: a Gradio server can do its work.
     """
 
     slug: str
@@ -32,6 +33,8 @@ class Page:
     components: tuple[str, ...] | None
     libraries: tuple[str, ...]
     folder: Path
+    collection: bool = False
+    server: bool = False
 
 
 def all_pages(template: Path) -> Mapping[str, Page]:
@@ -61,7 +64,14 @@ def _read_page(path: Path) -> Page:
         components = tuple(raw["components"]) if "components" in raw else None
         texts = {key: raw[key] for key in ("slug", "title", "task", "summary", "sample")}
         libraries = tuple(raw.get("libraries", ()))
-        page = Page(folder=path.parent, components=components, libraries=libraries, **texts)
+        page = Page(
+            folder=path.parent,
+            components=components,
+            libraries=libraries,
+            collection=bool(raw.get("collection", False)),
+            server=bool(raw.get("server", False)),
+            **texts,
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SiteError(
             f"{path} cannot be read: {error!r}", hint="see the page contract in web_template/README.md"

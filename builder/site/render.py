@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from builder.policy import SITE_POLICY, site_policy
+from builder.site.icons import DRAWING, ICONS
 from builder.site.page import Page
 
 CONFIG_FORMAT = 1
@@ -23,6 +24,7 @@ STYLE = f"{APP}shared/style.css"
 MODELS = "models/"
 RUNTIME = "runtime/"
 SCRIPT = "transformers.min.js"
+WEB_MANIFEST = "app.webmanifest"
 SERVER_LIBRARY = "@gradio/client"
 SERVER_CLIENT = "gradio-client.min.js"
 
@@ -48,10 +50,13 @@ class Outside:
         return tuple(dict.fromkeys([*own, *self.origins]))
 
 
-def page_config(page: Page, *, title: str, model: str, sample: Json | None, outside: Outside) -> Json:
+def page_config(
+    page: Page, *, title: str, model: str, sample: Json | None, outside: Outside, collection: Json | None = None
+) -> Json:
     """Return the page config; its paths are relative to index.html.
 
-    ``model.root`` holds a folder of the model's name, unless it is absolute: then it is that folder.
+    ``model.root`` holds a folder of the model's name, unless it is absolute: then it is that folder. ``collection`` is
+    an index of photos that goes with the site (collection.py).
     """
     return {
         "format": CONFIG_FORMAT,
@@ -62,13 +67,43 @@ def page_config(page: Page, *, title: str, model: str, sample: Json | None, outs
         "runtime": {"transformers": f"{RUNTIME}{SCRIPT}", "ort": RUNTIME},
         "server": {"url": outside.server, "client": f"{RUNTIME}{SERVER_CLIENT}"} if outside.server else None,
         "sample": sample,
+        "collection": collection,
     }
+
+
+def web_manifest(page: Page, *, title: str) -> Json:
+    """Return the web app manifest, which makes the site installable. Its addresses are relative to itself."""
+    sized = [{"src": path, "sizes": f"{size}x{size}", "type": "image/png"} for path, size in ICONS.items()]
+    return {
+        "name": title,
+        "short_name": title if len(title) <= 12 else page.title,
+        "description": page.summary,
+        "lang": LANGUAGE,
+        "id": "./",
+        "start_url": "./",
+        "scope": "./",
+        "display": "standalone",
+        "background_color": "#f5f5f7",
+        "theme_color": "#0066cc",
+        "icons": [
+            {"src": DRAWING, "sizes": "any", "type": "image/svg+xml"},
+            *sized,
+            *({**icon, "purpose": "maskable"} for icon in sized),
+        ],
+    }
+
+
+def picture_origins(config: Json) -> tuple[str, ...]:
+    """Origins besides its own that a page with this config shows pictures from: those of a collection's photos."""
+    collection = config.get("collection")
+    parts = urlsplit(str(collection.get("photos_url") or "") if isinstance(collection, Mapping) else "")
+    return (f"{parts.scheme}://{parts.netloc}",) if parts.netloc else ()
 
 
 def render_page(page: Page, config: Json, *, template: Path, outside: Outside) -> str:
     """Return index.html of a site."""
     name = PurePosixPath("pages", page.slug, "page.html")
-    policy = site_policy(outside.connect())
+    policy = site_policy(outside.connect(), picture_origins(config))
     return (
         _environment(template)
         .get_template(str(name))

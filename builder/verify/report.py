@@ -1,18 +1,15 @@
 """report.html: what was measured of a web model, in plots and tables, in one file that needs nothing else.
 
 Start with `write_report`. All numbers come from the manifest and measurements.json; the text lives in report.html, the
-drawing in plots.py. The page has no scripts, and its own Content Security Policy allows its one style sheet by hash.
+drawing and the style in builder/reports/.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from builder.console import megabytes
@@ -20,7 +17,8 @@ from builder.errors import VerifyError
 from builder.evaluation import lost_points
 from builder.manifest import TIERS, Budget, Manifest, Variant
 from builder.measurements import Candidate, Measurements
-from builder.verify.plots import Bar, Line, Point, bars, legend, lines, ranges, scatter
+from builder.reports import render, write_whole
+from builder.reports.plots import Bar, Line, Point, bars, legend, lines, ranges, scatter
 
 FILE_NAME = "report.html"
 FOLDER = Path(__file__).parent
@@ -60,16 +58,7 @@ def write_report(
     """
     path = model_dir / FILE_NAME
     text = render_report(manifest, measurements, command=command, unreadable=unreadable)
-    part = path.with_name(f".{FILE_NAME}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise VerifyError(
-            f"{path} cannot be written: {(error.strerror or str(error)).lower()}",
-            hint="make room, or copy the model to a folder that you may write to",
-        ) from error
+    write_whole(path, text, error=VerifyError)
     return path
 
 
@@ -77,22 +66,11 @@ def render_report(
     manifest: Manifest, measurements: Measurements, *, command: str, unreadable: Sequence[str] = ()
 ) -> str:
     """Return the report's HTML; the same numbers give the same text."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["megabytes"] = megabytes
-    style = (FOLDER / "report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert manifest.budget is not None
-    return environment.get_template("report.html").render(
+    return render(
+        FOLDER / FILE_NAME,
         manifest=manifest,
         budget=manifest.budget,
-        style=Markup(style),
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'",
         command=command,
         unreadable=unreadable,
         tier_names=TIER_NAMES,

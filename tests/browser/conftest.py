@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from playwright.sync_api import Page, Playwright, sync_playwright
 
+import builder.site
 from builder.embedded.painting import render
 from builder.embedded.samples import video_scenes
+from builder.paths import web_template
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 SOFTWARE_WEBGPU = [
@@ -92,22 +96,37 @@ def tools() -> Iterator[Playwright]:
 
 @pytest.fixture
 def open_page(tools: Playwright, chromium: str) -> Iterator[OpenPage]:
-    """Open an address in a fresh Chromium. device: webgpu (software adapter) or wasm (no adapter)."""
+    """Open an address in a fresh Chromium. device: webgpu (software adapter) or wasm (no adapter).
+
+    ``flags`` are further ones of Chromium's, ``before`` is a script that runs before the page's own, ``options`` are
+    those of Playwright's ``new_context``.
+    """
     opened: list[tuple[Watch, object]] = []
 
-    def start(address: str, *, device: str, camera: Path | None = None, viewport: dict[str, int] = DESKTOP) -> Watch:
-        arguments = ["--headless=new", "--no-sandbox", "--disable-quic"]
+    def start(
+        address: str,
+        *,
+        device: str,
+        camera: Path | None = None,
+        viewport: dict[str, int] = DESKTOP,
+        flags: Sequence[str] = (),
+        before: str = "",
+        **options: object,
+    ) -> Watch:
+        arguments = ["--headless=new", "--no-sandbox", "--disable-quic", *flags]
         arguments += SOFTWARE_WEBGPU if device == "webgpu" else []
         if camera is not None:
             arguments += [*CAMERA, f"--use-file-for-fake-video-capture={camera}"]
         browser = tools.chromium.launch(executable_path=chromium, headless=False, args=arguments)
-        context = browser.new_context(viewport=viewport)
+        context = browser.new_context(viewport=viewport, **options)  # type: ignore[arg-type]
         if camera is not None:
             context.grant_permissions(["camera"])
         page = context.new_page()
         watch = Watch(page=page)
         opened.append((watch, browser))
         page.add_init_script(RECORD_STATES)
+        if before:
+            page.add_init_script(before)
         context.on("request", lambda request: _note_request(watch, request.url))
         context.on("response", lambda r: watch.missing.append(r.url) if r.status >= 400 else None)
         page.on("pageerror", lambda error: watch.errors.append(str(error)))
@@ -157,6 +176,36 @@ def yuv420(rgb: np.ndarray) -> bytes:
     v = 128 + (112.0 * r - 93.786 * g - 18.214 * b) / 255
     u, v = (plane.reshape(plane.shape[0] // 2, 2, plane.shape[1] // 2, 2).mean(axis=(1, 3)) for plane in (u, v))
     return b"".join(np.clip(np.round(plane), 0, 255).astype(np.uint8).tobytes() for plane in (y, u, v))
+
+
+def wait_until(page: Page, expression: str, *, seconds: float = 60) -> None:
+    """Wait for a JavaScript expression to hold. Playwright's own wait evaluates strings, which the policy refuses."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"{expression} is not true; the page says: {page.inner_text('body')[:600]}"
+        page.wait_for_timeout(200)
+
+
+@pytest.fixture(scope="session")
+def build_probe(quantized_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Build the smallest page (probe/), with all that pages share: what it shows holds for every page."""
+    template = tmp_path_factory.mktemp("template")
+    for name in ("base.html", "_macros.html", "sw.js"):
+        shutil.copy(web_template() / name, template / name)
+    shutil.copytree(web_template() / "shared", template / "shared")
+    shutil.copytree(Path(__file__).parent / "probe", template / "pages" / "probe")
+
+    def make(out: Path | None = None, **options: str) -> Path:
+        folder = out or tmp_path_factory.mktemp("probe") / "site"
+        with patch.object(builder.site, "web_template", lambda: template):
+            return builder.site.build("probe", model=quantized_models["scenes-clip"], out=folder, **options).path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def probe_site(build_probe: Callable[..., Path]) -> Path:
+    return build_probe()
 
 
 @contextmanager

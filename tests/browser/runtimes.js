@@ -69,3 +69,5 @@ globalThis.avoidSmallSubgroups = () => {
     return requestDevice.call(this, { ...options, requiredFeatures: wanted });
   };
 };
+
+document.documentElement.dataset.ready = '';

@@ -56,7 +56,7 @@ def test_known_scenes_before_the_camera_get_their_captions(
             page.wait_for_timeout(2000)
             said = page.evaluate("window.seenCaptions")
             found = {str(entry["text"]) for entry in said} & set(expected)
-            if len(found) == len(expected) or (len(found) >= 8 and time.monotonic() > started + round_s):
+            if len(found) >= 8:
                 break
         found = {str(entry["text"]) for entry in said} & set(expected)
         assert len(found) >= 8, {"missed": sorted(set(expected) - found), "said": [e["text"] for e in said]}
@@ -68,7 +68,7 @@ def test_known_scenes_before_the_camera_get_their_captions(
     states = watch.states()
     assert states[:4] == ["checking", "loading", "ready", "running"]
     watch.assert_device(device)
-    runs_on = page.inner_text("[data-part=runs-on]")
+    runs_on = page.text_content("[data-part=runs-on]") or ""
     assert runs_on.startswith("WebGPU · " if device == "webgpu" else "WASM · "), runs_on
     page.set_viewport_size(PHONE)
     page.wait_for_timeout(500)

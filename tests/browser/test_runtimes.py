@@ -1,6 +1,7 @@
 """Every graph that quantize makes gives the same answers in three runtimes: Python's, WASM and WebGPU.
 
-onnxruntime-web is the one that the pages load, WebGPU a software adapter. Known faults of 8-bit graphs on WebGPU are
+onnxruntime-web is the one that the pages load, WebGPU a software adapter: Chromium's, and Firefox's for what needs
+16-bit arithmetic, which Chromium's lacks. Known faults of 8-bit graphs on WebGPU are
 gibberish, not small differences: a graph whose answers part from Python's may not be in a WebGPU tier.
 """
 
@@ -9,13 +10,15 @@ from __future__ import annotations
 import base64
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, Playwright
+from playwright.sync_api import Playwright
 
 from builder.embedded import NAMES, model_dir
 from builder.graphs import load_graph
@@ -26,6 +29,7 @@ from builder.sessions import Session
 from builder.taps import relative_error
 from builder.verify import verify
 from tests.browser.conftest import SOFTWARE_WEBGPU
+from tests.browser.firefox import open_firefox
 from tests.conftest import REPOSITORY
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -39,11 +43,12 @@ CASES = [
     (device, name, component, dtype)
     for device in ("wasm", "webgpu-jspi")
     for name, component in COMPONENTS
-    for dtype in ("q8", "q4", "fp16", "q4f16")
+    for dtype in (("q8", "q4") if device == "webgpu-jspi" else ("q8", "q4", *HALVES))
 ]
+CASES += [("webgpu-firefox", name, component, dtype) for name, component in COMPONENTS for dtype in HALVES]
 CASES += [("webgpu", "scenes-vlm", "embed_tokens", dtype) for dtype in ("q8", "q4")]
 CASES += [("webgpu-jspi", "scenes-vlm", "decoder_model_merged", "fp32")]
-DEVICES = {"wasm": "", "webgpu": ".asyncify", "webgpu-jspi": ".jspi"}
+DEVICES = {"wasm": "", "webgpu": ".asyncify", "webgpu-jspi": ".jspi", "webgpu-firefox": ".jspi"}
 PROMPT_ROWS = 36
 
 
@@ -51,13 +56,9 @@ PROMPT_ROWS = 36
 class Runtime:
     """One page with one build of onnxruntime-web; `run` answers as `Session.run` does."""
 
-    page: Page
+    evaluate: Callable[..., Any]
     address: str
     device: str
-
-    @property
-    def has_half(self) -> bool:
-        return self.device == "wasm" or bool(self.page.evaluate("hasHalf()"))
 
     def run(self, path: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         job = {
@@ -72,7 +73,7 @@ class Runtime:
                 for name, value in feeds.items()
             },
         }
-        answers = self.page.evaluate("(job) => runGraph(job)", job)
+        answers = self.evaluate("(job) => runGraph(job)", job)
         return {
             name: np.frombuffer(base64.b64decode(value["data"]), value["type"]).reshape(value["dims"])
             for name, value in answers.items()
@@ -101,25 +102,35 @@ OpenRuntime = Callable[..., Runtime]
 
 
 @pytest.fixture(scope="module")
-def open_runtime(site: tuple[Path, str], tools: Playwright, chromium: str) -> Iterator[OpenRuntime]:
+def open_runtime(site: tuple[Path, str], tools: Playwright, chromium: str, node: str) -> Iterator[OpenRuntime]:
     """Open one page per build, and keep it; ``mended`` False leaves onnxruntime what subgroups there are."""
     opened: dict[tuple[str, bool], Runtime] = {}
     browsers = []
+    firefoxes = ExitStack()
+
+    def open_page(device: str) -> Callable[..., Any]:
+        if device == "webgpu-firefox":
+            firefox = firefoxes.enter_context(open_firefox(node, site[1]))
+            firefox.ask("wait", selector="html[data-ready]", seconds=120)
+            return firefox.evaluate
+        arguments = ["--headless=new", "--no-sandbox", *(SOFTWARE_WEBGPU if device != "wasm" else [])]
+        browsers.append(tools.chromium.launch(executable_path=chromium, headless=False, args=arguments))
+        page = browsers[-1].new_page()
+        page.goto(site[1])
+        page.wait_for_selector("html[data-ready]")
+        return page.evaluate
 
     def start(device: str, *, mended: bool = True) -> Runtime:
         if (device, mended) not in opened:
-            arguments = ["--headless=new", "--no-sandbox", *(SOFTWARE_WEBGPU if device != "wasm" else [])]
-            browsers.append(tools.chromium.launch(executable_path=chromium, headless=False, args=arguments))
-            page = browsers[-1].new_page()
-            page.goto(site[1])
-            page.wait_for_function("globalThis.avoidSmallSubgroups !== undefined")
-            page.evaluate("(build) => useBuild(build)", DEVICES[device])
+            evaluate = open_page(device)
+            evaluate("(build) => useBuild(build)", DEVICES[device])
             if mended and device != "wasm":
-                page.evaluate("avoidSmallSubgroups()")
-            opened[device, mended] = Runtime(page=page, address=site[1], device=device.partition("-")[0])
+                evaluate("() => avoidSmallSubgroups()")
+            opened[device, mended] = Runtime(evaluate=evaluate, address=site[1], device=device.partition("-")[0])
         return opened[device, mended]
 
     yield start
+    firefoxes.close()
     for browser in browsers:
         browser.close()
 
@@ -156,8 +167,8 @@ def test_graph_answers_in_the_browser_as_in_python(
     device: str, name: str, component: str, dtype: str, open_runtime: OpenRuntime, quantized_models: dict[str, Path]
 ) -> None:
     runtime = open_runtime(device)
-    if dtype in HALVES and not runtime.has_half:
-        pytest.skip("this adapter has no shader-f16")
+    if dtype in HALVES and runtime.device == "webgpu":
+        assert runtime.evaluate("() => hasHalf()"), "this adapter has no 16-bit arithmetic"
     assert apart(runtime, quantized_models[name], component, dtype) <= SAME[dtype]
 
 
@@ -166,7 +177,7 @@ def test_attention_over_small_subgroups_is_wrong_unless_they_are_kept_from_it(
 ) -> None:
     """When this fails the fault is mended upstream, and `avoidSmallSubgroups` can go."""
     plain = open_runtime("webgpu-jspi", mended=False)
-    assert plain.page.evaluate("navigator.gpu.requestAdapter().then((found) => found.info.subgroupMinSize)") < 8
+    assert plain.evaluate("navigator.gpu.requestAdapter().then((found) => found.info.subgroupMinSize)") < 8
     assert apart(plain, quantized_models["scenes-vlm"], "decoder_model_merged", "fp32") > 0.05
 
 

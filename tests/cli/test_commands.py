@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from builder.commands import all_commands
 from builder.embedded import checkpoint_dir, model_dir
 from builder.versions import BUILDER
 
@@ -24,7 +25,7 @@ StartCli = Callable[..., "subprocess.Popen[str]"]
 MakeModel = Callable[..., Path]
 READERS = (["quantize", "--dtype", "fp16"], ["verify"], ["build", "camera-caption", "--model"])
 """Commands that take a web model folder, but for its name."""
-VERBS = ("export", "quantize", "verify", "check", "build", "preview", "demo")
+VERBS = tuple(name for name, _ in all_commands())
 
 
 def assert_one_message(done: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:

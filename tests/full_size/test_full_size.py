@@ -11,13 +11,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.checkpoints._full_size import write_fastvlm_05b, write_mobileclip2
+from builder.bench._checkpoints import ARCHITECTURES
 
 pytestmark = pytest.mark.full_size
 
@@ -37,12 +36,8 @@ class Measured:
     peak_bytes: int
 
 
-MODELS: dict[str, tuple[Callable[[Path], None], float]] = {
-    "FastVLM-0.5B": (write_fastvlm_05b, 8 * 60),
-    "MobileCLIP2-S0": (lambda folder: write_mobileclip2(folder, "MobileCLIP2-S0"), 8 * 60),
-    "MobileCLIP2-S4": (lambda folder: write_mobileclip2(folder, "MobileCLIP2-S4"), 8 * 60),
-}
-"""name → how its checkpoint is written, and the seconds that the three commands may take together on two cores."""
+MOST_SECONDS = 8 * 60
+"""That the three commands may take together on two cores."""
 
 
 def measure(command: list[str]) -> Measured:
@@ -53,14 +48,13 @@ def measure(command: list[str]) -> Measured:
     return Measured(seconds=time.monotonic() - started, peak_bytes=usage.ru_maxrss * 1024)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_full_size_model_is_exported_quantized_and_verified_within_memory(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write, most_seconds = MODELS[name]
     checkpoint, model = tmp_path / name, tmp_path / "web"
     checkpoint.mkdir()
-    write(checkpoint)
+    ARCHITECTURES[name].write(checkpoint)
     measured: dict[str, Measured] = {}
     for step in STEPS:
         command = [part.format(checkpoint=checkpoint, model=model) for part in step]
@@ -74,4 +68,4 @@ def test_full_size_model_is_exported_quantized_and_verified_within_memory(
         took = ", ".join(f"{step} {m.seconds:.0f} s and {m.peak_bytes / 1e9:.1f} GB" for step, m in measured.items())
         print(f"\n{name}: {took}; q4f16 {sum(sizes.values()) / 1e6:.0f} MB")
     assert max(m.peak_bytes for m in measured.values()) < MEMORY_LIMIT
-    assert sum(m.seconds for m in measured.values()) < most_seconds
+    assert sum(m.seconds for m in measured.values()) < MOST_SECONDS

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from PIL import Image
 
 from builder.embedded import NAMES, model_dir
@@ -28,8 +30,12 @@ from builder.embedded.score import (
 from builder.errors import VerifyError
 from builder.evaluation import EvaluationSet, Evaluator, held_out, lost_points, read_folder
 from builder.manifest import ImageFacts, Quality, read_manifest
+from builder.quantize import quantize
+from builder.tasks import _Prompts as Prompts
 from builder.tasks import embed, fit_picture, pixel_values, write_answers
 from builder.verify import verify
+from tests.checkpoints import Captioner as CaptionerCase
+from tests.checkpoints._exported import Exported
 
 
 def pictures(folder: Path, count: int = 4) -> list[str]:
@@ -197,3 +203,28 @@ def test_picture_is_fitted_as_the_manifest_says(fit: str, left: int) -> None:
     assert (fitted[16, 16] == 255).all()
     drawn = fit_picture(render(sample_scene(np.random.default_rng(1)), 64), ImageFacts(width=64, height=64, fit=fit))
     assert drawn.std() > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["smolvlm-v4", "idefics3-untied", "llava-onevision"])
+def test_verify_compares_models_by_their_own_chats_on_a_folder(
+    name: str, exported_case: Callable[[str], Exported], tmp_path: Path
+) -> None:
+    exported = exported_case(name)
+    folder = Path(shutil.copytree(exported.path, tmp_path / name))
+    captions = pictures(tmp_path / "pictures", 2)
+    quantize(folder, dtypes=["q8"], every=False)
+    quality = verify(folder, evaluation=tmp_path / "pictures").quality
+    assert set(quality) == {"webgpu-f16", "webgpu", "wasm"}
+    assert all(0 <= q.scores["same_tokens"] <= 1 and q.images == len(captions) for q in quality.values())
+
+    manifest = read_manifest(folder)
+    examples = read_folder(tmp_path / "pictures", manifest).examples
+    pixels = pixel_values(folder, manifest, [example.picture for example in examples])
+    question = "What is this?"
+    answers = write_answers(folder, manifest, dict.fromkeys(manifest.components, "fp32"), pixels, [[question]] * 2)
+    assert isinstance(exported.reference, CaptionerCase)
+    ids = Prompts(folder, manifest).ids(question)
+    for row, (answer,) in zip(pixels, answers, strict=True):
+        assert answer, "the end mark came at once: nothing is compared"
+        assert answer == exported.reference.generate(ids, torch.from_numpy(row[None]), len(answer))

@@ -14,8 +14,8 @@ from builder.console import megabytes
 from builder.embedded import NAMES, model_dir
 from builder.manifest import read_manifest
 from builder.measurements import read_measurements
+from builder.reports.plots import _decades
 from builder.verify import verify
-from builder.verify.plots import _decades
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -3,18 +3,34 @@
  *
  * The caption on screen grows token by token and is hidden from assistive technology: a live region bound to it would
  * be read again with every token. This region gets finished sentences only, at most one in `interval_ms`, never the
- * same one twice in a row; what came in between is dropped for the newest. It does not speak aloud by itself.
+ * same one twice in a row and never the same scene twice; what came in between is dropped for the newest. What the
+ * visitor has asked for (`answer`) does not wait, even when it is what was said last.
  */
+
+/**
+ * What may be announced. `scene` names what was seen: of one scene only the first sentence is said. `lang` is the
+ * language of the words where it is not the page's.
+ *
+ * @typedef {{ scene?: string, lang?: string }} About
+ * @typedef {{ text: string, lang: string }} Sentence
+ */
+
+/** How long the region stays empty before words that stood there already: shorter, and screen readers see no change. */
+const BLANK_MS = 120;
 
 export class Announcer {
   #region;
   #interval_ms;
   #now;
   #spoken = '';
+  #scene = '';
   #spoken_ms = -Infinity;
-  #waiting = '';
+  /** @type {(Sentence & { scene: string }) | null} */
+  #waiting = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #blank;
 
   /**
    * @param {HTMLElement} region an element with aria-live="polite" that is in the page from the start
@@ -24,29 +40,97 @@ export class Announcer {
     this.#region = region;
     this.#interval_ms = interval_ms;
     this.#now = now;
+    /**
+     * Where sentences go instead of the region (speech), or `null` for the region. Never both: who hears a screen
+     * reader must not hear a second voice at the same time.
+     *
+     * @type {((sentence: Sentence, asked: boolean) => void) | null}
+     */
+    this.sink = null;
   }
 
-  /** Announce this sentence, now or when the interval is over, unless a newer one comes first. @param {string} text */
-  announce(text) {
-    this.#waiting = text === this.#spoken ? '' : text;
+  /** The least time between two announcements. @param {number} interval_ms */
+  set interval_ms(interval_ms) {
+    this.#interval_ms = interval_ms;
+  }
+
+  /** What was announced last; empty before the first. */
+  get spoken() {
+    return this.#spoken;
+  }
+
+  /**
+   * Announce this sentence, now or when the interval is over, unless a newer one comes first.
+   *
+   * @param {string} text @param {About} [about]
+   */
+  announce(text, { scene = '', lang = '' } = {}) {
+    const sentence = wholeSentence(text);
+    const known = sentence === this.#spoken || (scene !== '' && scene === this.#scene);
+    this.#waiting = known || !sentence ? null : { text: sentence, scene, lang };
     if (!this.#waiting || this.#timer !== undefined) return;
     const wait_ms = this.#spoken_ms + this.#interval_ms - this.#now();
-    if (wait_ms <= 0) this.#speak();
-    else this.#timer = setTimeout(() => this.#speak(), wait_ms);
+    if (wait_ms <= 0) this.#speakWaiting();
+    else this.#timer = setTimeout(() => this.#speakWaiting(), wait_ms);
+  }
+
+  /** Say at once what the visitor has asked to hear, once more if need be. @param {string} text @param {About} [about] */
+  answer(text, { scene = '', lang = '' } = {}) {
+    this.silence();
+    const sentence = wholeSentence(text);
+    if (sentence) this.#speak({ text: sentence, scene, lang }, true);
   }
 
   /** Drop what waits: nothing is announced after a pause. */
   silence() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#blank);
     this.#timer = undefined;
-    this.#waiting = '';
+    this.#waiting = null;
   }
 
-  #speak() {
+  #speakWaiting() {
     this.#timer = undefined;
-    if (!this.#waiting) return;
-    this.#spoken = this.#region.textContent = this.#waiting;
-    this.#spoken_ms = this.#now();
-    this.#waiting = '';
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    if (waiting) this.#speak(waiting, false);
   }
+
+  /** @param {Sentence & { scene: string }} sentence @param {boolean} asked */
+  #speak({ text, scene, lang }, asked) {
+    this.#spoken = text;
+    this.#scene = scene;
+    this.#spoken_ms = this.#now();
+    if (this.sink) {
+      this.sink({ text, lang }, asked);
+      return;
+    }
+    const region = this.#region;
+    const write = () => {
+      if (lang) region.lang = lang;
+      else region.removeAttribute('lang');
+      region.textContent = text;
+    };
+    if (region.textContent !== text) {
+      write();
+    } else {
+      region.textContent = '';
+      this.#blank = setTimeout(write, BLANK_MS);
+    }
+  }
+}
+
+/**
+ * Make a sentence of what a model wrote: begun large, ended with a full stop, and without the rest of one that was cut
+ * off where there are whole ones before it.
+ *
+ * @param {string} text
+ * @param {boolean} [cut] the model was stopped by its limit, not by its own end
+ */
+export function wholeSentence(text, cut = false) {
+  let sentence = text.trim().replace(/\s+/g, ' ');
+  if (cut) sentence = /^.*[.!?。！？]["”’)]?(?=\s|$)/u.exec(sentence)?.[0] ?? sentence;
+  if (!sentence) return '';
+  const begun = sentence.charAt(0).toLocaleUpperCase() + sentence.slice(1);
+  return /[.!?…。！？]["”’)]?$/u.test(begun) ? begun : `${begun}.`;
 }

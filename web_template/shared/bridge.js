@@ -10,15 +10,16 @@
  * const { text } = await bridge.request('caption', { picture, prompt, max_new_tokens }, { transfer: [picture] });
  */
 
-/** @import { BaseCalls, Call, FromWorker } from './protocol.js' */
+/** @import { BaseCalls, Call, FromWorker, Notice } from './protocol.js' */
 
 /** A failure inside the worker, with the worker's own stack. */
 export class WorkerError extends Error {
-  /** @param {{ name: string, message: string, stack: string }} remote */
-  constructor({ name, message, stack }) {
+  /** @param {{ name: string, message: string, stack: string, detail?: unknown }} remote */
+  constructor({ name, message, stack, detail }) {
     super(message);
     this.name = name || 'WorkerError';
     this.remoteStack = stack;
+    this.detail = detail;
   }
 }
 
@@ -42,12 +43,16 @@ export class Bridge {
   #pending = new Map();
   #nextId = 1;
   #worker;
+  #name;
   /** Why nothing can be asked any more: the worker broke or was stopped. @type {unknown} */
   #ended = null;
+  /** Is told what breaks the worker while nothing is asked, too. @type {(error: unknown) => void} */
+  onBreak = () => {};
 
   /** @param {URL} url of a module worker that calls `serve()` */
   constructor(url) {
-    this.#worker = new Worker(url, { type: 'module' });
+    this.#name = `webgpu-demo ${Date.now()} ${Math.random()}`;
+    this.#worker = new Worker(url, { type: 'module', name: this.#name });
     this.#worker.onmessage = ({ data }) => this.#receive(data);
     this.#worker.onerror = (event) => {
       event.preventDefault(); // it is reported through the requests; the console would show it a second time
@@ -91,6 +96,12 @@ export class Bridge {
 
   /** @param {FromWorker} message */
   #receive(message) {
+    if (message.id === 0 && message.kind === 'event') {
+      const notice = /** @type {Notice} */ (message.event);
+      if (notice.kind === 'lock-held') this.#watch();
+      else this.#fail(new WorkerError({ name: notice.kind, message: notice.message, stack: '' }));
+      return;
+    }
     const pending = this.#pending.get(message.id);
     if (!pending) return;
     if (message.kind === 'event') {
@@ -104,13 +115,21 @@ export class Bridge {
     else pending.reject(new WorkerError(message));
   }
 
+  /** Notice the worker's death, of which browsers tell nobody: it holds a lock that only death releases. */
+  #watch() {
+    const words = { name: 'WorkerDied', message: 'The part of the page that runs the model was ended by the browser.', stack: '' };
+    void navigator.locks?.request(this.#name, async () => this.#fail(new WorkerError(words))).catch(() => {}); // not in every frame
+  }
+
   /** @param {unknown} error */
   #fail(error) {
+    if (this.#ended) return;
     this.#ended = error;
     for (const { reject, release } of this.#pending.values()) {
       release();
       reject(error);
     }
     this.#pending.clear();
+    if (!isAbort(error)) this.onBreak(error);
   }
 }

@@ -2,7 +2,9 @@
  * @file What a page is told: the config that the builder put into it, and the query parameters of its address.
  */
 
-/** @import { PageConfig, Query } from './protocol.js' */
+/** @import { PageConfig, Query, Text } from './protocol.js' */
+
+import { later } from './language.js';
 
 /**
  * Read the page config.
@@ -23,36 +25,45 @@ export function readConfig() {
  */
 export const absolute = (path) => new URL(path, document.baseURI).href;
 
+/** The model's own folder, which an absolute `root` already is. @param {PageConfig} config */
+export function modelFolder({ model }) {
+  return URL.canParse(model.root) ? model.root : absolute(`${model.root}${model.name}/`);
+}
+
 /**
  * Read the query parameters of the page contract. A value that is not understood is left out, with a notice.
  *
  * @param {string} search e.g. `location.search`
- * @param {{ sources: string[], allowVideoUrl: boolean }} page the sources that this page knows
+ * @param {{ sources: string[], allowVideoUrl: boolean, hasServer: boolean }} page the sources that this page knows
  * @returns {Query}
  */
-export function readQuery(search, { sources, allowVideoUrl }) {
+export function readQuery(search, { sources, allowVideoUrl, hasServer }) {
   const params = new URLSearchParams(search);
-  /** @type {string[]} */
+  /** @type {Text[]} */
   const notices = [];
+  const given = (/** @type {string} */ name, /** @type {string} */ value) => `${name}=${value}`;
 
   const device = params.get('device');
-  if (device === 'server') notices.push('There is no server behind this page, so “device=server” was ignored.');
-  else if (device !== null && device !== 'webgpu' && device !== 'wasm') {
-    notices.push(`“device=${device}” was ignored: it is webgpu or wasm.`);
-  }
+  const known = device === 'webgpu' || device === 'wasm' || (device === 'server' && hasServer);
+  if (device === 'server' && !hasServer) notices.push(later('There is no server behind this page, so “device=server” was ignored.'));
+  else if (device !== null && !known) notices.push(later('“{given}” was ignored: it is webgpu or wasm.', { given: given('device', device) }));
 
   let source = params.get('source');
   if (source !== null && !sources.includes(source) && !(allowVideoUrl && isOnThisOrigin(source))) {
-    const known = sources.length ? `it is ${sources.join(' or ')}` : 'this page has no sample';
-    notices.push(`“source=${source}” was ignored: ${known}${allowVideoUrl ? ', or the address of a video on this site' : ''}.`);
+    const values = { given: given('source', source), sources: sources.join(', ') };
+    if (!sources.length) notices.push(later('“{given}” was ignored: this page has no sample.', values));
+    else if (allowVideoUrl) notices.push(later('“{given}” was ignored: it is one of {sources}, or the address of a video on this site.', values));
+    else notices.push(later('“{given}” was ignored: it is one of {sources}.', values));
     source = null;
   }
 
   const autostart = params.get('autostart');
-  if (autostart !== null && autostart !== '0' && autostart !== '1') notices.push(`“autostart=${autostart}” was ignored: it is 1.`);
+  if (autostart !== null && autostart !== '0' && autostart !== '1') {
+    notices.push(later('“{given}” was ignored: it is 1.', { given: given('autostart', autostart) }));
+  }
 
   return {
-    device: device === 'webgpu' || device === 'wasm' ? device : null,
+    device: known ? device : null,
     dtype: params.get('dtype'), // checked against the manifest, which knows the dtypes
     source,
     autostart: autostart === '1',

@@ -4,7 +4,10 @@
  * Start reading at `choosePlan`. Which dtype a device gets is the manifest's decision (`tiers`), never this file's.
  */
 
-/** @import { Capabilities, FileEntry, Manifest, Plan, Query, RuntimeBuild, SiteManifest, TierName } from './protocol.js' */
+/** @import { Capabilities, FileEntry, Manifest, Plan, Query, RuntimeBuild, SiteManifest, Text, TierName } from './protocol.js' */
+
+import { later } from './language.js';
+import { megabytes } from './state.js';
 
 /** How long a browser may take to offer an adapter. Some drivers never answer. */
 const ADAPTER_TIMEOUT_MS = 5000;
@@ -34,45 +37,49 @@ export async function inspectDevice(wantsGpu) {
     software: false,
     adapter_name: '',
     jspi: 'Suspending' in WebAssembly,
+    largest_buffer_bytes: 0,
+    memory_bytes: 'deviceMemory' in navigator ? Number(navigator.deviceMemory) * 2 ** 30 : null,
   };
   if (!wantsGpu) {
-    found.webgpu_missing = 'it was not asked for';
+    found.webgpu_missing = later('it was not asked for');
     return found;
   }
   if (!found.secure) {
-    found.webgpu_missing = 'browsers allow WebGPU only on https or localhost, and this page came over plain http';
+    found.webgpu_missing = later('browsers allow WebGPU only on https or localhost, and this page came over plain http');
     return found;
   }
   if (!('gpu' in navigator) || !navigator.gpu) {
-    found.webgpu_missing = 'this browser has no WebGPU';
+    found.webgpu_missing = later('this browser has no WebGPU');
     return found;
   }
   const adapter = await requestAdapter();
-  if (typeof adapter === 'string') {
+  if ('text' in adapter) {
     found.webgpu_missing = adapter;
     return found;
   }
   const short = NEEDED_LIMITS.find(([name, least]) => Number(adapter.limits[name]) < least);
   if (short) {
     const [name, least] = short;
-    found.webgpu_missing = `the graphics processor allows too little (${name} is ${adapter.limits[name]}, ${least} is needed)`;
+    const values = { name, present: Number(adapter.limits[name]), least };
+    found.webgpu_missing = later('the graphics processor allows too little ({name} is {present}, {least} is needed)', values);
     return found;
   }
   found.webgpu = true;
+  found.largest_buffer_bytes = Math.min(adapter.limits.maxBufferSize, adapter.limits.maxStorageBufferBindingSize);
   found.shader_f16 = adapter.features.has('shader-f16');
   found.software = adapter.info?.isFallbackAdapter ?? false;
   found.adapter_name = adapter.info?.description || [adapter.info?.vendor, adapter.info?.architecture].filter(Boolean).join(' ');
   return found;
 }
 
-/** @returns {Promise<GPUAdapter | string>} the adapter, or why there is none */
+/** @returns {Promise<GPUAdapter | import('./protocol.js').Later>} the adapter, or why there is none */
 async function requestAdapter() {
-  const late = new Promise((resolve) => setTimeout(resolve, ADAPTER_TIMEOUT_MS, 'the graphics driver did not answer'));
+  const late = new Promise((resolve) => setTimeout(resolve, ADAPTER_TIMEOUT_MS, later('the graphics driver did not answer')));
   try {
     const adapter = await Promise.race([navigator.gpu.requestAdapter({ powerPreference: 'high-performance' }), late]);
-    return adapter ?? 'this browser offers no graphics processor to WebGPU';
+    return adapter ?? later('this browser offers no graphics processor to WebGPU');
   } catch (error) {
-    return `WebGPU failed to start (${error instanceof Error ? error.message : String(error)})`;
+    return later('WebGPU failed to start ({why})', { why: error instanceof Error ? error.message : String(error) });
   }
 }
 
@@ -83,11 +90,11 @@ async function requestAdapter() {
  * @param {Manifest} manifest
  * @param {SiteManifest | null} site tells the size of the runtime; null when unknown
  * @param {Pick<Query, 'device' | 'dtype'>} query
- * @param {string} [failure] why WebGPU was given up; the plan is then for WASM
+ * @param {Text} [failure] why WebGPU was given up; the plan is then for WASM
  * @returns {Plan}
  */
 export function choosePlan(found, manifest, site, query, failure = '') {
-  const { tier, why, notice } = chooseTier(found, manifest, query, failure);
+  const { tier, why, notice, missing } = chooseTier(found, manifest, query, failure);
   const map = manifest.tiers[tier];
   if (!map) throw new Error(`The manifest of ${manifest.name} names no dtypes for ${tier}.`);
   const device = tier === 'wasm' ? 'wasm' : 'webgpu';
@@ -96,16 +103,20 @@ export function choosePlan(found, manifest, site, query, failure = '') {
   /** @type {RuntimeBuild} */
   const build = device === 'wasm' ? '' : found.jspi ? '.jspi' : '.asyncify';
   const adapter = found.adapter_name && `, ${found.adapter_name}`;
-  const name = device === 'wasm' ? 'the processor (WebAssembly)' : `the graphics processor (WebGPU${adapter})`;
+  const reason =
+    device === 'wasm'
+      ? later('Runs on the processor (WebAssembly): {why}.', { why })
+      : later('Runs on the graphics processor (WebGPU{adapter}): {why}.', { adapter, why });
   return {
     device,
     tier,
     dtypes: override.dtypes,
     build,
-    reason: `Runs on ${name}: ${why}.`,
+    reason,
+    webgpu_missing: missing ?? '',
     model_files: modelFiles(manifest, override.dtypes),
     runtime_files: runtimeFiles(site, build),
-    notices: [notice, override.notice].filter(Boolean),
+    notices: [notice, override.notice].filter((text) => text !== ''),
   };
 }
 
@@ -113,24 +124,69 @@ export function choosePlan(found, manifest, site, query, failure = '') {
  * @param {Capabilities} found
  * @param {Manifest} manifest
  * @param {Pick<Query, 'device'>} query
- * @param {string} failure
- * @returns {{ tier: TierName, why: string, notice: string }}
+ * @param {Text} failure
+ * @returns {{ tier: TierName, why: Text, notice: Text, missing?: Text }} `missing`: why WebGPU is not used although it might be wanted
  */
 function chooseTier(found, manifest, query, failure) {
-  if (failure) return { tier: 'wasm', why: `WebGPU was tried first, but ${failure}`, notice: '' };
-  if (query.device === 'wasm') return { tier: 'wasm', why: 'the address of this page asks for it', notice: '' };
+  if (failure) return { tier: 'wasm', why: later('WebGPU was tried first, but {failure}', { failure }), notice: '' };
+  if (query.device === 'wasm') return { tier: 'wasm', why: later('the address of this page asks for it'), notice: '' };
   const asked = query.device === 'webgpu';
-  const missing = found.webgpu_missing || (manifest.tiers.webgpu ? '' : 'this model has no WebGPU version');
-  if (missing) {
-    return { tier: 'wasm', why: missing, notice: asked ? `WebGPU was asked for, but ${missing}.` : '' };
+  /** @type {TierName[]} */
+  const tiers = found.shader_f16 ? ['webgpu-f16', 'webgpu'] : ['webgpu'];
+  const present = tiers.filter((tier) => manifest.tiers[tier]);
+  const fitting = present.find((tier) => largestTensor(manifest, tier) <= found.largest_buffer_bytes);
+  let missing = found.webgpu_missing;
+  if (!missing && !present.length) missing = later('this model has no WebGPU version');
+  if (!missing && !fitting) {
+    const values = { needed: megabytes(Math.min(...present.map((tier) => largestTensor(manifest, tier)))), most: megabytes(found.largest_buffer_bytes) };
+    missing = later('the model has a table of {needed} MB, and this graphics processor takes at most {most} MB in one piece', values);
   }
-  if (found.software && !asked) {
-    return { tier: 'wasm', why: 'WebGPU is only imitated in software here, which is slower', notice: '' };
+  if (!missing && found.software && !asked) missing = later('WebGPU is only imitated in software here, which is slower');
+  if (missing || !fitting) {
+    return { tier: 'wasm', why: missing, notice: asked ? later('WebGPU was asked for, but {missing}.', { missing }) : '', missing };
   }
-  if (found.shader_f16 && manifest.tiers['webgpu-f16']) {
-    return { tier: 'webgpu-f16', why: 'it is available here, with 16-bit arithmetic', notice: '' };
+  const why = fitting === 'webgpu-f16' ? later('it is available here, with 16-bit arithmetic') : later('it is available here, without 16-bit arithmetic');
+  return { tier: fitting, why, notice: '' };
+}
+
+/** What one buffer must hold, as far as the manifest says. @param {Manifest} manifest @param {TierName} tier */
+const largestTensor = (manifest, tier) =>
+  Math.max(0, ...Object.entries(manifest.tiers[tier] ?? {}).map(([name, dtype]) => manifest.components[name]?.[dtype]?.largest_tensor_bytes ?? 0));
+
+/**
+ * What is known before anything runs about the memory that a plan takes, in words; empty when it should do.
+ *
+ * A graph is held as a file and as what the runtime makes of it; onnxruntime and the page take the rest.
+ *
+ * @param {Capabilities} found @param {Plan} plan
+ * @returns {Text}
+ */
+export function memoryWarning(found, plan) {
+  const needed = 2 * planBytes(plan) + 300e6;
+  const values = { needed: (needed / 1e9).toFixed(1), present: ((found.memory_bytes ?? 0) / 1e9).toFixed(1) };
+  // Browsers report 8 GB at most and keep a tab well below what the device has.
+  if (found.memory_bytes && needed > found.memory_bytes / 2) {
+    return later('The model needs about {needed} GB of memory and this device has {present} GB: the browser may end the page.', values);
   }
-  return { tier: 'webgpu', why: 'it is available here, without 16-bit arithmetic', notice: '' };
+  if (plan.device === 'wasm' && needed > 4e9) {
+    return later('The model needs about {needed} GB of memory, and WebAssembly has 4 GB at most: it will probably not load.', values);
+  }
+  return '';
+}
+
+/**
+ * How fast a plan for WASM will be, in words. Measured on two slow cores: 0.5 G multiplications a second for each core
+ * where words are written one by one, 18 G where a picture is read; a weight is multiplied once for each.
+ *
+ * @param {Plan} plan
+ * @returns {Text}
+ */
+export function expectedSpeed(plan) {
+  const cores = globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 4) : 1;
+  const bytes_per_core = plan.model_files.reduce((sum, { size_bytes }) => sum + size_bytes, 0) / cores;
+  if (bytes_per_core < 20e6) return later('This model is small: expect an answer in about a second.');
+  if (bytes_per_core < 150e6) return later('Expect several seconds for an answer, where a graphics processor takes less than one.');
+  return later('Expect half a minute or more for an answer, where a graphics processor takes about a second.');
 }
 
 /**
@@ -145,10 +201,12 @@ function overrideDtypes(map, shipped, dtype, lacksF16) {
   if (dtype === null) return { dtypes: map, notice: '' };
   const known = [...new Set(Object.keys(map).flatMap((component) => shipped[component] ?? []))];
   if (!known.includes(dtype)) {
-    return { dtypes: map, notice: `“dtype=${dtype}” was ignored: this page has ${known.join(', ')}.` };
+    const notice = later('“{given}” was ignored: this page has {known}.', { given: `dtype=${dtype}`, known: known.join(', ') });
+    return { dtypes: map, notice };
   }
   if (lacksF16 && dtype.endsWith('16')) {
-    return { dtypes: map, notice: `“dtype=${dtype}” was ignored: this graphics processor has no 16-bit arithmetic (shader-f16).` };
+    const notice = later('“{given}” was ignored: this graphics processor has no 16-bit arithmetic (shader-f16).', { given: `dtype=${dtype}` });
+    return { dtypes: map, notice };
   }
   const dtypes = Object.fromEntries(
     Object.entries(map).map(([component, usual]) => [component, shipped[component]?.includes(dtype) ? dtype : usual]),
@@ -191,7 +249,7 @@ function modelFiles(manifest, dtypes) {
     return [variant, ...variant.data];
   });
   // The settings and the tokenizer. The rest of a model's folder (its README) is for readers and is never fetched.
-  const settings = manifest.files.filter(({ path }) => path.endsWith('.json') && path !== 'manifest.json');
+  const settings = manifest.files.filter(({ path }) => /\.(json|jinja)$/.test(path) && path !== 'manifest.json');
   return [...graphs, ...settings];
 }
 
@@ -203,6 +261,20 @@ function modelFiles(manifest, dtypes) {
 function runtimeFiles(site, build) {
   const names = ['transformers.min.js', `ort-wasm-simd-threaded${build}.mjs`, `ort-wasm-simd-threaded${build}.wasm`];
   return (site?.files ?? []).filter(({ path }) => names.some((name) => path.endsWith(`/${name}`)));
+}
+
+/**
+ * What takes less memory than this plan: the smallest dtypes on the same device, or else WASM.
+ *
+ * @param {Capabilities} found @param {Manifest} manifest @param {SiteManifest | null} site @param {Plan} plan
+ * @returns {Plan | null}
+ */
+export function smallerPlan(found, manifest, site, plan) {
+  const dtypes = [...new Set(Object.values(manifest.components).flatMap((variants) => Object.keys(variants)))];
+  const others = dtypes.map((dtype) => choosePlan(found, manifest, site, { device: plan.device, dtype })).filter(({ notices }) => !notices.length);
+  const [least] = others.sort((a, b) => planBytes(a) - planBytes(b));
+  if (least && planBytes(least) < 0.9 * planBytes(plan)) return least;
+  return plan.device === 'webgpu' ? choosePlan(found, manifest, site, { device: 'wasm', dtype: null }) : null;
 }
 
 /** @param {Plan} plan */

@@ -7,6 +7,7 @@
  * What a script has written it writes anew when `onLanguage` calls. Captions are the model's words and stay as they are.
  */
 
+/** @import { Later, Text } from './protocol.js' */
 /** @typedef {'en' | 'zh'} Language */
 /** @typedef {Record<string, string>} Words English → the other language; `{name}` stands where a value goes */
 
@@ -30,12 +31,26 @@ export const language = () => current;
 /**
  * Put a sentence into the visitor's language. One without a translation stays English.
  *
- * @param {string} text
- * @param {Record<string, string | number>} [values] for the `{name}`s in it
+ * @param {Text} text
+ * @param {Record<string, Text | number>} [values] for the `{name}`s in it
+ * @returns {string}
  */
 export function t(text, values = {}) {
-  return (words[text] ?? text).replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+  if (typeof text !== 'string') return t(text.text, text.values);
+  return (words[text] ?? text).replace(/\{(\w+)\}/g, (whole, name) => {
+    const value = values[name] ?? whole;
+    return typeof value === 'object' ? t(value) : String(value);
+  });
 }
+
+/**
+ * A sentence to be put into words when it is shown, in the language of then.
+ *
+ * @param {string} text
+ * @param {Record<string, Text | number>} [values]
+ * @returns {Later}
+ */
+export const later = (text, values = {}) => ({ text, values });
 
 /** Call back after the language has changed. @param {() => void} listener */
 export function onLanguage(listener) {

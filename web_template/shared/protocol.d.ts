@@ -26,6 +26,8 @@ export interface Variant extends FileEntry {
   data: FileEntry[];
   /** Why it gives wrong answers on WebGPU, where it does. */
   not_on_webgpu?: string | null;
+  /** What one buffer of the graphics processor must hold at least. */
+  largest_tensor_bytes?: number | null;
 }
 
 export interface Prompt {
@@ -57,10 +59,15 @@ export interface Manifest {
   components: Record<string, Record<string, Variant>>;
   files: FileEntry[];
   tiers: Partial<Record<TierName, Record<string, string>>>;
+  /** Languages that its text tower has learnt; without it: English. */
+  languages?: string[] | null;
+  /** Of a dual encoder: which indexes its vectors can be compared with, see builder/album/space.py. */
+  vector_space?: string | null;
 }
 
-/** What a page reads of the site's own manifest.json: how large the runtime is. */
+/** What a page reads of the site's own manifest.json: which version it is, and how large its files are. */
 export interface SiteManifest {
+  version?: string;
   files: FileEntry[];
 }
 
@@ -69,9 +76,14 @@ export interface PageConfig {
   page: string;
   title: string;
   lang: string;
+  /** `root` holds a folder of the model's name, unless it is absolute: then it is that folder. */
   model: { name: string; root: string; manifest: string };
+  /** A Gradio app that answers for browsers which cannot; `client` is the library that speaks to it. */
+  server: { url: string; client: string } | null;
   runtime: { transformers: string; ort: string };
   sample: { video?: string; album?: string } | null;
+  /** A published album; `photos_url` is null when the photos themselves are not to be had. */
+  collection?: { index: string; photos_url: string | null; photos: number } | null;
 }
 
 export interface Album {
@@ -80,15 +92,22 @@ export interface Album {
 
 // ------------------------------------------------------------------------------------------------ what the page decides
 
+/** A sentence that is put into the visitor's language when it is shown: `later()` in shared/language.js. */
+export interface Later {
+  text: string;
+  values?: Record<string, Text | number>;
+}
+export type Text = string | Later;
+
 /** The query parameters of the page contract, checked; `null` where absent or refused. */
 export interface Query {
-  device: Device | null;
+  device: Device | 'server' | null;
   dtype: string | null;
   source: string | null;
   autostart: boolean;
   q: string | null;
   /** One sentence for each value that was refused. */
-  notices: string[];
+  notices: Text[];
 }
 
 /** What this browser can do, with the reasons in plain words. */
@@ -96,12 +115,16 @@ export interface Capabilities {
   secure: boolean;
   webgpu: boolean;
   /** Why WebGPU cannot be used here; empty when it can. */
-  webgpu_missing: string;
+  webgpu_missing: Text;
   shader_f16: boolean;
   /** The adapter is a program on the CPU, not a graphics processor. */
   software: boolean;
   adapter_name: string;
   jspi: boolean;
+  /** The most that one buffer of the graphics processor may hold; 0 without one. */
+  largest_buffer_bytes: number;
+  /** What the browser says of the device's memory, rounded and capped by it; null where it says nothing. */
+  memory_bytes: number | null;
 }
 
 /** Which device, which dtypes and which files: decided before anything is downloaded. */
@@ -112,11 +135,13 @@ export interface Plan {
   dtypes: Record<string, string>;
   build: RuntimeBuild;
   /** One sentence for `data-role="device"`: which device, and why. */
-  reason: string;
+  reason: Text;
+  /** Why WebGPU is not used although nobody asked for anything else; empty when it is, or when it was not wanted. */
+  webgpu_missing: Text;
   /** Every file that starting fetches: paths of the model are relative to its folder, of the runtime to the site. */
   model_files: FileEntry[];
   runtime_files: FileEntry[];
-  notices: string[];
+  notices: Text[];
 }
 
 // ------------------------------------------------------------------------------------------------ messages
@@ -126,14 +151,32 @@ export interface LoadJob {
   plan: Plan;
   manifest: Manifest;
   model_name: string;
+  /** The model's own folder; model_files of the plan are relative to it. */
   models_url: string;
+  /** The site's root; runtime_files of the plan are relative to it. */
+  site_url: string;
+  /** For which page files are kept, and all that it may ever need: shared/keep.js. */
+  page_url: string;
+  page_files: FileEntry[];
   transformers_url: string;
   ort_url: string;
 }
 
 export type LoadEvent =
-  | { kind: 'bytes'; loaded_bytes: number; total_bytes: number }
+  /** Kept bytes count as loaded; the speed is that of the connection, 0 while unknown. */
+  | { kind: 'bytes'; loaded_bytes: number; total_bytes: number; bytes_per_second: number }
+  /** The connection is lost or too busy; it is tried again. */
+  | { kind: 'waiting'; path: string }
+  /** All is downloaded. `refused`: why it could not be stored for the next visit. */
+  | { kind: 'kept'; refused: string }
   | { kind: 'phase'; phase: 'download' | 'warm-up' };
+
+/** Why a file could not be had: shared/download.js. */
+export interface DownloadProblem {
+  path: string;
+  problem: 'connection' | 'refused' | 'page' | 'damaged';
+  status?: number;
+}
 
 /** One kind of request: what goes in, what is reported on the way, what comes out. */
 export interface Call {
@@ -148,10 +191,38 @@ export interface BaseCalls {
 
 export interface CaptionCalls extends BaseCalls {
   caption: {
-    payload: { picture: ImageBitmap; prompt: string; max_new_tokens: number };
+    payload: {
+      picture: ImageBitmap;
+      prompt: string;
+      max_new_tokens: number;
+      /** Stop after the first sentence. */
+      brief?: boolean;
+    };
     event: { kind: 'text'; text: string };
     result: CaptionResult;
   };
+  /** A question about a picture that stays: the worker keeps the conversation, so that only the question is new to it. */
+  ask: {
+    payload: {
+      /** Names the conversation. */
+      conversation: number;
+      /** What was asked and answered before, oldest first. */
+      history: Turn[];
+      prompt: string;
+      max_new_tokens: number;
+      /** For the first question, and for all of them anew after a ConversationLost. */
+      picture?: ImageBitmap;
+    };
+    event: { kind: 'text'; text: string };
+    result: AskResult;
+  };
+  /** Let go of the conversation and its memory. */
+  forget: { payload: Record<string, never>; event: never; result: Record<string, never> };
+}
+
+export interface Turn {
+  question: string;
+  answer: string;
 }
 
 export interface CaptionResult {
@@ -159,33 +230,141 @@ export interface CaptionResult {
   tokens: number;
   first_token_ms: number;
   total_ms: number;
+  /** The limit ended it, not the model. A server does not say. */
+  cut?: boolean;
+}
+
+export interface AskResult extends CaptionResult {
+  /** How many tokens of picture and earlier turns did not have to be run again. */
+  reused_tokens: number;
 }
 
 export interface PhotoCalls extends BaseCalls {
+  /** Open the album that an earlier visit kept, or a published one. */
+  open: {
+    payload: { collection_url: string | null };
+    event: { kind: 'opening'; rows: number; loaded_bytes: number; total_bytes: number };
+    result: AlbumFacts & { origins: PhotoOrigin[] };
+  };
+  /** Wait until the last vector of a published album is here. */
+  complete: { payload: null; event: never; result: AlbumFacts };
+  /** What of a chosen folder is new; what it lost since is removed from the album. */
+  compare: {
+    payload: { listing: { name: string; size: number; modified: number }[]; root: string; complete: boolean };
+    event: never;
+    result: { fresh: { at: number; name: string }[]; known: { at: number; name: string; row: number }[]; gone: number };
+  };
+  note: { payload: Omit<PhotoOrigin, 'space'>; event: never; result: null };
   index: {
     payload: { photos: PhotoItem[] };
-    event: PhotoEvent;
+    event:
+      | { kind: 'indexed'; at: number; row: number }
+      | { kind: 'unreadable'; at: number; why: string }
+      | { kind: 'saved'; unsaved: Unsaved };
     result: { indexed: number; unreadable: number; total_ms: number };
   };
   search: {
-    payload: { query: string; limit: number };
+    payload: { query: PhotoQuery; filter: PhotoFilter };
     event: never;
-    result: { hits: Hit[]; searched: number };
+    /** Best first: `found` rows that match, `near` just below the cut-off, a few more after these. */
+    result: { rows: Uint32Array; scores: Float32Array; found: number; near: number; searched: number; cutoff: number };
   };
+  /** The album without a query, newest first. */
+  browse: { payload: { filter: PhotoFilter }; event: never; result: { rows: Uint32Array } };
+  facts: { payload: { rows: number[] }; event: never; result: { facts: PhotoFacts[] } };
+  thumbnails: { payload: { rows: number[] }; event: never; result: { thumbnails: (Blob | null)[] } };
+  tag: {
+    payload: null;
+    event: { kind: 'labels'; done: number; all: number };
+    result: { tags: { label: string; photos: number }[] };
+  };
+  overview: { payload: null; event: never; result: AlbumFacts };
+  openFile: { payload: { file: Blob }; event: never; result: AlbumFacts & { opened: number } };
+  remove: { payload: { rows: number[] }; event: never; result: AlbumFacts };
+  export: { payload: null; event: never; result: { file: Blob } };
+  render: { payload: { source: PhotoSource }; event: never; result: { picture: Blob } };
+  /** Delete the albums of every model on this origin. */
+  forget: { payload: null; event: never; result: AlbumFacts };
 }
 
-/** A photo to index: a picked file, or an address on this origin. */
-export interface PhotoItem {
-  id: number;
-  source: Blob | string;
+/** What the worker of photo-search asks of the worker that opens photos for it. */
+export interface PrepareCalls extends BaseCalls {
+  prepare: {
+    payload: { source: PhotoSource; image: ImageFacts; libraries_url: string };
+    event: never;
+    result: Prepared;
+  };
+  render: { payload: { source: PhotoSource; libraries_url: string }; event: never; result: { picture: Blob } };
 }
-export type PhotoEvent =
-  | { kind: 'indexed'; id: number; thumbnail: Blob; width: number; height: number }
-  | { kind: 'unreadable'; id: number; why: string };
-export interface Hit {
-  id: number;
-  /** Cosine between the query and the photo, -1 to 1. */
-  score: number;
+
+/** A file, a handle that gives one, or an address on this origin. */
+export type PhotoSource = File | FileSystemFileHandle | string;
+/** Why photos are kept until the page is closed only: no room, or no storage at all. */
+export type Unsaved = '' | 'full' | 'none';
+
+/** A photo to index. `name` is its path in the album; `local_ms`: its date if it does not say itself. */
+export interface PhotoItem {
+  name: string;
+  size: number;
+  modified: number;
+  local_ms: number;
+  source: PhotoSource;
+}
+/** What is left of a photo once it was opened: the model's input (RGB) and what the page shows. */
+export interface Prepared {
+  data: Uint8ClampedArray<ArrayBuffer>;
+  hash: [number, number];
+  thumbnail: Uint8Array<ArrayBuffer>;
+  /** Wall clock where it was taken, ms, read as if it were UTC. */
+  date: number | null;
+  place: { lat: number; lon: number } | null;
+  size: number;
+}
+export interface PhotoFacts {
+  row: number;
+  name: string;
+  size: number;
+  date: number;
+  place: { lat: number; lon: number } | null;
+  /** Rows of photos that show the same. */
+  twins: number[];
+}
+export interface AlbumFacts {
+  photos: number;
+  folded: number;
+  first: number | null;
+  last: number | null;
+  folders: { path: string; photos: number }[];
+  unsaved: Unsaved;
+}
+/** Where photos came from, so that an interrupted album goes on; `unfinished`: photos not read yet. */
+export interface PhotoOrigin {
+  space: string;
+  root: string;
+  kind: 'folder' | 'files' | 'sample';
+  handle: FileSystemDirectoryHandle | null;
+  unfinished: number;
+}
+export interface PhotoQuery {
+  terms: { text: string; weight: number }[];
+  /** Photos of the album to find more like. */
+  rows: number[];
+  /** Pictures from outside; the worker closes them. */
+  pictures: ImageBitmap[];
+}
+export interface PhotoFilter {
+  from: number | null;
+  to: number | null;
+  folder: string;
+  tag: string;
+  /** Show one photo of those that show the same. */
+  fold: boolean;
+}
+
+/** What a server answers in place of a worker (shared/server.js): captions, and unit vectors for photo-search. */
+export interface ServerCalls extends BaseCalls {
+  caption: CaptionCalls['caption'];
+  embed: { payload: { picture: ImageBitmap } | { text: string }; event: never; result: { vector: Float32Array } };
 }
 
 /** Page to worker. */
@@ -195,4 +374,6 @@ export type FromWorker =
   | { id: number; kind: 'event'; event: unknown }
   | { id: number; kind: 'done'; result: unknown }
   | { id: number; kind: 'aborted' }
-  | { id: number; kind: 'error'; name: string; message: string; stack: string };
+  | { id: number; kind: 'error'; name: string; message: string; stack: string; detail?: unknown };
+/** Worker to page, unasked: an event with id 0. */
+export type Notice = { kind: 'device-lost'; message: string } | { kind: 'lock-held' };

@@ -8,7 +8,7 @@
  * serve({ async caption({ picture, prompt }, { signal, emit }) { ...; return { text, tokens }; } });
  */
 
-/** @import { BaseCalls, Call, FromWorker, ToWorker } from './protocol.js' */
+/** @import { BaseCalls, Call, FromWorker, Notice, ToWorker } from './protocol.js' */
 
 /**
  * @template {Call} K
@@ -20,6 +20,9 @@ const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ 
 /** @param {FromWorker} message */
 const post = (message) => scope.postMessage(message);
 
+/** Tell the page something that it has not asked for. @param {Notice} event */
+export const notify = (event) => post({ id: 0, kind: 'event', event });
+
 /**
  * Answer the page's requests with these handlers. A handler that sees its signal aborted throws the signal's reason.
  *
@@ -27,6 +30,12 @@ const post = (message) => scope.postMessage(message);
  * @param {{ [name in keyof C]: Handler<C[name]> }} handlers
  */
 export function serve(handlers) {
+  // Held as long as this worker lives: Bridge sees by it when the browser has killed it.
+  const hold = () => {
+    notify({ kind: 'lock-held' });
+    return new Promise(() => {});
+  };
+  void scope.navigator.locks?.request(scope.name, hold).catch(() => {}); // not in every frame
   /** @type {Map<number, AbortController>} */
   const open = new Map();
 
@@ -59,10 +68,12 @@ export function serve(handlers) {
  * Put a thrown value into words. onnxruntime throws bare numbers when WebAssembly runs out of memory.
  *
  * @param {unknown} error
- * @returns {{ name: string, message: string, stack: string }}
+ * @returns {{ name: string, message: string, stack: string, detail?: unknown }} `detail` is what the error itself carries
  */
 function describe(error) {
-  if (error instanceof Error) return { name: error.name, message: error.message, stack: error.stack ?? '' };
+  if (error instanceof Error) {
+    return { name: error.name, message: error.message, stack: error.stack ?? '', detail: 'detail' in error ? error.detail : undefined };
+  }
   if (typeof error === 'number') {
     return { name: 'RuntimeError', message: `The model runtime stopped with code ${error}, probably for lack of memory.`, stack: '' };
   }

@@ -1,29 +1,46 @@
 /**
- * @file The way from an opened page to a loaded model, the same on every page: check, offer, load, fall back, retry.
+ * @file The way from an opened page to a loaded model, and back to one when it breaks, the same on every page: check,
+ * offer, load, recover, recycle.
  *
  * Start reading at `openSession`. A page hands in its worker and is called back when the model is ready; what it then
- * does with the model is its own business. Nothing of the model runs on this thread.
+ * does with the model is its own business. Nothing of the model runs on this thread. What is shown is in launch.js.
  */
 
-/** @import { BaseCalls, Call, Capabilities, LoadEvent, Manifest, PageConfig, Plan, Query, SiteManifest } from './protocol.js' */
+/** @import { BaseCalls, Call, Capabilities, FileEntry, Manifest, PageConfig, Plan, Query, SiteManifest, Text } from './protocol.js' */
 
-import { Bridge, WorkerError, isAbort } from './bridge.js';
-import { absolute, readConfig, readQuery } from './config.js';
-import { choosePlan, inspectDevice, planBytes } from './device.js';
-import { PageError, byRole, clearProblem, megabytes, part, say, setModelState, setState, showProblem } from './state.js';
+import { Bridge, isAbort } from './bridge.js';
+import { absolute, modelFolder, readConfig, readQuery } from './config.js';
+import { choosePlan, inspectDevice, planBytes, planLabel, smallerPlan } from './device.js';
+import { deleteStored, storedBytes } from './keep.js';
+import { later, onLanguage, openLanguage, t } from './language.js';
+import { Progress, serverWords, showFrame, showLanguages, showOffer, showSent, showStored } from './launch.js';
+import { makeOffer, roomWarning } from './offer.js';
+import { keepOffline, openOffline } from './offline.js';
+import { describeFailure, fetchJson, fetchSite, isMissing } from './problems.js';
+import { lastCrash, markEnded, markRunning } from './recovery.js';
+import { PageError, byRole, clearProblem, say, setModelState, setState, showProblem } from './state.js';
 
+/** What ran as long as this has earned another try on the same device. */
+const PROVEN_MS = 60_000;
+
+/**
+ * @template {BaseCalls & { [name in keyof C]: Call }} C
+ * @typedef {Bridge<C>['request']} Request
+ */
 /**
  * @template {BaseCalls & { [name in keyof C]: Call }} C
  * @typedef {{
  *   worker: URL,
  *   sources: (config: PageConfig) => string[],
  *   allowVideoUrl: boolean,
+ *   recycle_after?: number,
  *   onOffer: (session: Session<C>) => void,
  *   onReady: (session: Session<C>) => void,
  *   onLost: () => void,
- * }} Page
- *   `sources`: the words that `?source=` may hold; `onOffer`: the check is over, nothing is loaded;
- *   `onReady`: the model is loaded; `onLost`: the model is gone, stop using it
+ *   onRecycled?: (request: Request<C>) => Promise<void> | void,
+ *   onSmaller?: () => void,
+ *   onDelete?: () => Promise<void> | void,
+ * }} Page see “A new page” in README.md
  */
 
 /**
@@ -35,71 +52,94 @@ import { PageError, byRole, clearProblem, megabytes, part, say, setModelState, s
 export async function openSession(page) {
   setState('checking');
   setModelState('none');
-  say('Checking what this device can do…');
   try {
+    await openLanguage(new URL('./zh.js', page.worker));
+    showLanguages();
+    showFrame();
+    say(later('Checking what this device can do…'));
     const config = readConfig();
-    const query = readQuery(location.search, { sources: page.sources(config), allowVideoUrl: page.allowVideoUrl });
-    const [found, manifest, site] = await Promise.all([
-      inspectDevice(query.device !== 'wasm'),
-      fetchJson(absolute(config.model.manifest), 'the description of the model'),
-      fetchSite(),
+    const known = { sources: page.sources(config), allowVideoUrl: page.allowVideoUrl, hasServer: config.server !== null };
+    const query = readQuery(location.search, known);
+    const site = await fetchSite();
+    if (await openOffline(site)) return;
+    const [found, manifest, crashed] = await Promise.all([
+      inspectDevice(query.device !== 'wasm' && query.device !== 'server'),
+      fetchJson(absolute(config.model.manifest), later('the description of the model')),
+      lastCrash(),
     ]);
-    const session = new Session(page, config, query, manifest, found, site);
+    const session = new Session(page, { config, query, manifest, found, site, crashed });
     page.onOffer(session);
-    if (query.autostart) await session.load();
+    if (query.autostart && query.device !== 'server' && !crashed) await session.load();
     else session.offer();
   } catch (error) {
     const words = error instanceof PageError ? error : null;
     showProblem({
-      title: words?.title ?? 'This page could not start',
-      what: messageOf(error),
-      todo: words?.todo ?? 'Reload the page. If it stays like this, the site has to be built again.',
+      title: words?.title ?? later('This page could not start'),
+      what: words?.what ?? (error instanceof Error ? error.message : String(error)),
+      todo: words?.todo ?? later('Reload the page. If it stays like this, the site has to be built again.'),
       retry: () => void openSession(page),
     });
   }
 }
 
+/**
+ * @typedef {{
+ *   config: PageConfig, query: Query, manifest: Manifest, found: Capabilities, site: SiteManifest | null, crashed: string | null,
+ * }} Facts `crashed`: what ran when the last visit ended in a crash
+ */
+
 /** @template {BaseCalls & { [name in keyof C]: Call }} C */
 export class Session {
   /** @type {Bridge<C> | null} */
   #bridge = null;
-  #settled = false;
   #page;
-  #found;
-  #site;
+  #facts;
+  #settled = false;
+  /** Settles when requests may go to the worker again. */
+  #open = Promise.resolve();
+  #requests = { done: 0, open: 0 };
+  /** How often WebGPU has failed since it last proved itself. */
+  #failures = 0;
+  #loaded_ms = 0;
+  #sent_bytes = 0;
+  #kept = true;
+  /** Worker may not be replaced: it holds what the page cannot put back. */
+  pinned = false;
+  /** Pictures go to the server, as the visitor has chosen. */
+  server = false;
 
-  /**
-   * @param {Page<C>} page
-   * @param {PageConfig} config
-   * @param {Query} query
-   * @param {Manifest} manifest
-   * @param {Capabilities} found
-   * @param {SiteManifest | null} site
-   */
-  constructor(page, config, query, manifest, found, site) {
+  /** @param {Page<C>} page @param {Facts} facts */
+  constructor(page, facts) {
     this.#page = page;
-    this.#found = found;
-    this.#site = site;
-    this.config = config;
-    this.query = query;
-    this.manifest = manifest;
+    this.#facts = facts;
+    this.config = facts.config;
+    this.query = facts.query;
+    this.manifest = facts.manifest;
     /** @type {Plan} */
-    this.plan = choosePlan(found, manifest, site, query);
-    this.#showPlan();
+    this.plan = choosePlan(facts.found, facts.manifest, facts.site, facts.query);
     byRole('start', HTMLButtonElement).onclick = () => void this.load();
+    byRole('smaller', HTMLButtonElement).onclick = () => void this.#startSmaller();
+    byRole('consent-server', HTMLButtonElement).onclick = () => void this.#useServer(true);
     byRole('cancel', HTMLButtonElement).onclick = () => this.#cancel();
+    onLanguage(() => this.#show());
+    this.#show();
   }
 
-  /** Wait for the visitor: nothing has been downloaded, and the button says how much will be. */
-  offer(text = 'Ready when you are.') {
+  /** What runs, in short. */
+  get label() {
+    return this.server ? t('Server') : planLabel(this.plan);
+  }
+
+  /** Wait for the visitor: nothing has been downloaded, and the button says how much will be. @param {Text} [text] */
+  offer(text = later('Ready when you are.')) {
     setState('paused');
     setModelState('none');
-    say([text, ...this.notices].join(' '));
+    say(() => [t(text), ...this.notices].join(' '));
   }
 
   /** What was asked for and refused, or given up: to be said beside the state, until the page has settled. */
   get notices() {
-    return this.#settled ? [] : [...this.query.notices, ...this.plan.notices];
+    return this.#settled ? [] : [...this.query.notices, ...this.plan.notices].map((notice) => t(notice));
   }
 
   /** The notices have been read long enough. */
@@ -107,37 +147,31 @@ export class Session {
     this.#settled = true;
   }
 
-  /** Load the model in a fresh worker; on WebGPU, fall back to WASM in another when that fails. */
+  /** Load the model in a fresh worker; when that fails, recover. */
   async load() {
     clearProblem();
     setState('loading');
     setModelState('none');
-    say(['Loading the model…', ...this.notices].join(' '));
-    this.#showProgress({ kind: 'bytes', loaded_bytes: 0, total_bytes: planBytes(this.plan) });
-    const bridge = (this.#bridge = new Bridge(this.#page.worker));
+    say(() => [t('Loading the model…'), ...this.notices].join(' '));
+    markRunning(planLabel(this.plan));
+    void navigator.storage?.persist?.().catch(() => false);
     try {
-      await bridge.request('load', this.#job(), { onEvent: (event) => this.#showProgress(/** @type {LoadEvent} */ (event)) });
-      setModelState('loaded');
-      setState('ready');
-      say(['The model is ready.', ...this.notices].join(' '));
-      this.#page.onReady(this);
+      if (!(await this.#connect(new Progress(planBytes(this.plan))))) return;
     } catch (error) {
-      bridge.terminate();
-      if (isAbort(error)) return; // cancel() has already said so
-      // A file that is missing for WebGPU says nothing about WebGPU, and WASM would have to fetch as much again.
-      const missing = error instanceof WorkerError && error.name === 'DownloadError';
-      if (this.plan.device === 'webgpu' && !missing) {
-        this.#giveUpWebGpu(messageOf(error));
-        await this.load();
-        return;
-      }
-      const memory = missing ? '' : ' If memory is short, close other tabs first.';
-      this.#end('The model could not be loaded', messageOf(error), `Check the connection and try again.${memory}`);
+      if (!isAbort(error)) this.#recover(error); // cancel() has already said so
+      return;
     }
+    setModelState('loaded');
+    setState('ready');
+    say(() => [t('The model is ready.'), ...this.notices].join(' '));
+    this.#loaded_ms = performance.now();
+    void this.#showStored();
+    if (!this.server) void keepOffline([...this.plan.runtime_files.map(({ path }) => path), ...Object.values(this.config.sample ?? {})]);
+    this.#page.onReady(this);
   }
 
   /**
-   * Ask the worker for something; see Bridge.request.
+   * Ask the worker for something; see Bridge.request. Waits while the worker is being replaced.
    *
    * @template {keyof C & string} T
    * @param {T} type
@@ -145,47 +179,162 @@ export class Session {
    * @param {Parameters<Bridge<C>['request']>[2] & { onEvent?: (event: C[T]['event']) => void }} [options]
    * @returns {Promise<C[T]['result']>}
    */
-  request(type, payload, options) {
-    if (!this.#bridge) return Promise.reject(new Error('The model is not loaded.'));
-    return this.#bridge.request(type, payload, options);
+  async request(type, payload, options) {
+    await this.#open;
+    const bridge = this.#bridge;
+    if (!bridge) throw new Error('The model is not loaded.');
+    this.#requests.open += 1;
+    try {
+      return await bridge.request(type, payload, options);
+    } finally {
+      if (bridge === this.#bridge) {
+        this.#requests.open -= 1;
+        this.#requests.done += 1;
+        this.#recycleWhenDue();
+      }
+    }
   }
 
-  /** Give the model up after a failure and offer to load it again, on WASM if WebGPU failed. @param {unknown} error */
+  /**
+   * The model broke. Goes on with a fresh graphics processor, then on WASM, then offers what is left; the page is called
+   * back. A second call for the same breakdown does nothing.
+   *
+   * @param {unknown} error
+   */
   fail(error) {
-    const what = messageOf(error);
-    let todo = 'Try again. If it happens again, reload the page.';
-    if (this.plan.device === 'webgpu') {
-      this.#giveUpWebGpu(what);
-      todo = 'Try again: the page will then use the processor instead of the graphics processor.';
+    if (this.#bridge) this.#recover(error);
+  }
+
+  /** @param {unknown} error */
+  #recover(error) {
+    const was_loaded = document.documentElement.dataset.model === 'loaded';
+    this.dispose();
+    if (this.#loaded_ms && performance.now() - this.#loaded_ms > PROVEN_MS) this.#failures = 0;
+    const missing = isMissing(error); // says nothing about the device, and another would have to fetch as much again
+    if (this.plan.device === 'webgpu' && !this.server && !missing) {
+      this.#failures += 1;
+      if (this.#failures === 1) this.#note(later('WebGPU broke off, so it is started again.'));
+      else this.#giveUpWebGpu(describeFailure(error));
+      void this.load();
+      return;
     }
-    this.#end('The model stopped working', what, todo);
+    const memory = later('Close other tabs if memory is short, and try again.');
+    showProblem({
+      title: was_loaded ? later('The model stopped working') : later('The model could not be loaded'),
+      what: describeFailure(error),
+      todo: missing ? later('Check the connection and try again. What has arrived is kept.') : memory,
+      retry: () => void this.load(),
+      other: this.#otherWay(),
+    });
+  }
+
+  /** From this device to the server, or back. */
+  #otherWay() {
+    const { server } = this.config;
+    if (!server) return null;
+    if (!this.server) return { words: serverWords(server), action: later('Use the server'), run: () => void this.#useServer(true) };
+    return { words: '', action: later('Run the model on this device'), run: () => void this.#useServer(false) };
   }
 
   /** Stop the worker and free its memory. */
   dispose() {
-    this.#bridge?.terminate();
+    const bridge = this.#bridge;
     this.#bridge = null;
+    bridge?.terminate();
+    this.#requests = { done: 0, open: 0 };
+    markEnded();
     setModelState('none');
     this.#page.onLost();
   }
 
-  /** @param {string} title @param {string} what @param {string} todo */
-  #end(title, what, todo) {
-    this.dispose();
-    showProblem({ title, what, todo, retry: () => void this.load() });
+  /**
+   * Start a worker and load the model into it.
+   *
+   * @param {Progress | null} progress null: nothing is shown
+   * @returns {Promise<boolean>} false: given up meanwhile
+   */
+  async #connect(progress) {
+    const bridge = (this.#bridge = await this.#startBridge());
+    const onEvent = (/** @type {import('./protocol.js').LoadEvent} */ event) => {
+      if (event.kind === 'kept') this.#kept = event.refused === '';
+      else progress?.show(event);
+    };
+    await bridge.request('load', this.#job(), { onEvent: (event) => onEvent(/** @type {any} */ (event)) });
+    if (bridge !== this.#bridge) return false;
+    bridge.onBreak = (error) => bridge === this.#bridge && this.fail(error);
+    return true;
+  }
+
+  /** @returns {Promise<Bridge<C>>} */
+  async #startBridge() {
+    const { server } = this.config;
+    if (!this.server || !server) return new Bridge(this.#page.worker);
+    const { ServerBridge } = await import('./server.js');
+    const before = this.#sent_bytes;
+    const onSent = (/** @type {number} */ bytes) => showSent((this.#sent_bytes = before + bytes));
+    const bridge = new ServerBridge({ url: server.url, client_url: absolute(server.client), onSent });
+    return /** @type {Bridge<C>} */ (/** @type {unknown} */ (bridge)); // it has the same interface
+  }
+
+  #recycleWhenDue() {
+    const after = this.#page.recycle_after ?? 0;
+    const { done, open } = this.#requests;
+    if (!after || done < after || open || this.pinned || this.server || !this.#kept) return;
+    // On a first visit the service worker does not serve this page yet: the fresh worker would need the network.
+    if (!navigator.onLine && !navigator.serviceWorker?.controller) return;
+    this.#requests = { done: 0, open: 0 };
+    this.#open = this.#recycle();
+  }
+
+  /** The old worker goes first: a phone has no room for two. */
+  async #recycle() {
+    this.#bridge?.terminate();
+    try {
+      if (await this.#connect(null)) await this.#page.onRecycled?.((...given) => /** @type {Bridge<C>} */ (this.#bridge).request(...given));
+    } catch (error) {
+      if (!isAbort(error)) this.fail(error);
+    }
+  }
+
+  /** @param {boolean} wanted */
+  async #useServer(wanted) {
+    this.server = wanted;
+    this.#show();
+    await this.load();
+  }
+
+  async #startSmaller() {
+    const smaller = this.#smaller();
+    if (smaller) this.plan = smaller;
+    this.#page.onSmaller?.();
+    this.#show();
+    await this.load();
   }
 
   #cancel() {
     this.dispose();
-    this.offer('Stopped. Nothing is being downloaded.');
+    this.server = false;
+    this.#show();
+    this.offer(later('Stopped. What has arrived is kept.'));
   }
 
-  /** @param {string} what */
-  #giveUpWebGpu(what) {
-    this.plan = choosePlan(this.#found, this.manifest, this.#site, this.query, `it failed here (${shorten(what)})`);
+  /** @param {Text} notice */
+  #note(notice) {
     this.#settled = false;
-    this.plan.notices.push('WebGPU failed, so this page continues on the processor (WebAssembly).');
-    this.#showPlan();
+    this.plan.notices.push(notice);
+  }
+
+  /** @param {Text} failure */
+  #giveUpWebGpu(failure) {
+    const { found, manifest, site, query } = this.#facts;
+    this.plan = choosePlan(found, manifest, site, query, later('it failed here ({failure})', { failure }));
+    this.#note(later('WebGPU failed, so this page continues on the processor (WebAssembly).'));
+    this.#show();
+  }
+
+  #smaller() {
+    const { found, manifest, site } = this.#facts;
+    return smallerPlan(found, manifest, site, this.plan);
   }
 
   #job() {
@@ -194,58 +343,42 @@ export class Session {
       plan,
       manifest,
       model_name: config.model.name,
-      models_url: absolute(config.model.root),
+      models_url: modelFolder(config),
+      site_url: absolute('./'),
+      page_url: absolute('./'),
+      page_files: this.#files(),
       transformers_url: absolute(config.runtime.transformers),
       ort_url: absolute(config.runtime.ort),
     };
   }
 
-  #showPlan() {
-    byRole('device', HTMLElement).textContent = this.plan.reason;
-    byRole('start', HTMLButtonElement).textContent = `Download ${megabytes(planBytes(this.plan))} MB and start`;
+  /** All files that this page may ever keep. @returns {FileEntry[]} */
+  #files() {
+    const { manifest, site } = this.#facts;
+    const graphs = Object.values(manifest.components).flatMap((dtypes) => Object.values(dtypes).flatMap((variant) => [variant, ...variant.data]));
+    const files = [...graphs, ...manifest.files, ...(site?.files ?? []).filter(({ path }) => path.endsWith('.wasm'))];
+    return files.map(({ path, size_bytes, sha256 }) => ({ path, size_bytes, sha256 }));
   }
 
-  /** @param {LoadEvent} event */
-  #showProgress(event) {
-    const bar = byRole('progress', HTMLProgressElement);
-    const text = part(document, 'progress-text');
-    if (event.kind === 'bytes') {
-      bar.max = event.total_bytes || 1;
-      bar.value = event.loaded_bytes;
-      text.textContent = `${megabytes(event.loaded_bytes)} of ${megabytes(event.total_bytes)} MB`;
-    } else if (event.phase === 'warm-up') {
-      bar.removeAttribute('value');
-      text.textContent = `${megabytes(planBytes(this.plan))} MB loaded, preparing`;
-      say('Preparing the model for its first run…');
-    }
+  #show() {
+    const { config, plan, query, server } = this;
+    const { crashed, found } = this.#facts;
+    const smaller = crashed ? (this.#smaller() ?? (this.#page.onSmaller ? plan : null)) : null;
+    byRole('device', HTMLElement).textContent = server ? t('Runs on the server that you chose.') : t(plan.reason);
+    showOffer(makeOffer({ config, plan, query, found, crashed, smaller, server }));
+    showSent(this.#sent_bytes);
+    void this.#showStored();
   }
-}
 
-/** @returns {Promise<SiteManifest | null>} null when it cannot be had: only the size on the button depends on it */
-async function fetchSite() {
-  const response = await fetch(absolute('manifest.json')).catch(() => null);
-  return response?.ok ? response.json().catch(() => null) : null;
-}
+  async #showStored() {
+    const stored = await storedBytes(this.#files());
+    showStored(stored, stored === null ? '' : await roomWarning(planBytes(this.plan) - stored), () => void this.#delete());
+  }
 
-/** @param {string} url @param {string} name */
-async function fetchJson(url, name) {
-  const todo = 'Check the connection and try again.';
-  const failed = (/** @type {string} */ what, /** @type {unknown} */ cause) =>
-    new PageError({ title: 'A part of this page is missing', what: `${name} could not be read: ${what}.`, todo }, cause);
-  const response = await fetch(url).catch((error) => {
-    throw failed(messageOf(error), error);
-  });
-  if (!response.ok) throw failed(`the server answered ${response.status} for ${url}`, null);
-  return response.json().catch((error) => {
-    throw failed('it is not valid JSON', error);
-  });
-}
-
-/** @param {unknown} error */
-const messageOf = (error) => (error instanceof Error ? error.message : String(error));
-
-/** The first line of a message, short enough for a sentence. @param {string} text */
-function shorten(text) {
-  const line = text.split('\n')[0] ?? '';
-  return line.length > 120 ? `${line.slice(0, 117)}…` : line;
+  async #delete() {
+    await deleteStored(absolute('./'));
+    await this.#page.onDelete?.();
+    await this.#showStored();
+    say(later('Deleted: nothing of the model is stored here any more.'));
+  }
 }

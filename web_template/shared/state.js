@@ -4,7 +4,9 @@
  * State lives in two attributes of <html> and nowhere else: `data-state` and `data-model`.
  */
 
-/** @import { ModelState, State } from './protocol.js' */
+/** @import { ModelState, State, Text } from './protocol.js' */
+
+import { onLanguage, t } from './language.js';
 
 const root = document.documentElement;
 
@@ -50,31 +52,46 @@ export function byRole(role, type) {
   return element;
 }
 
-/** Say in one line what the page is doing. The element is a polite live region. @param {string} text */
+/** What the page shows, to be said again when the language changes. @type {{ status: Text | (() => string), problem: Problem | null }} */
+const shown = { status: '', problem: null };
+onLanguage(() => {
+  say(shown.status);
+  if (shown.problem) writeProblem(shown.problem);
+});
+
+/**
+ * Say in one line what the page is doing. The element is a polite live region.
+ *
+ * @param {Text | (() => string)} text a function is called again when the language changes
+ */
 export function say(text) {
+  shown.status = text;
   const status = byRole('status', HTMLElement);
-  if (status.textContent !== text) status.textContent = text;
+  const words = typeof text === 'function' ? text() : t(text);
+  if (status.textContent !== words) status.textContent = words;
 }
 
 /**
  * A failure in words for the visitor.
  *
  * @typedef {{
- *   title: string,
- *   what: string,
- *   todo: string,
- *   action?: string,
+ *   title: Text,
+ *   what: Text,
+ *   todo: Text,
+ *   action?: Text,
  *   retry: () => void,
- * }} Problem `what` happened, what `todo` about it, the label of the button and what it does
+ *   other?: { words: Text, action: Text, run: () => void } | null,
+ * }} Problem `what` happened, what `todo` about it, the label of the button and what it does; `other`: another way out
  */
 
 /** An error that already knows its words. */
 export class PageError extends Error {
-  /** @param {{ title: string, what: string, todo: string }} words @param {unknown} [cause] */
+  /** @param {{ title: Text, what: Text, todo: Text }} words @param {unknown} [cause] */
   constructor({ title, what, todo }, cause) {
-    super(what, { cause });
+    super(t(what), { cause });
     this.name = 'PageError';
     this.title = title;
+    this.what = what;
     this.todo = todo;
   }
 }
@@ -84,23 +101,33 @@ export class PageError extends Error {
  *
  * @param {Problem} problem
  */
-export function showProblem({ title, what, todo, action = 'Try again', retry }) {
+export function showProblem(problem) {
+  shown.problem = problem;
   const box = byRole('error', HTMLElement);
-  part(box, 'title').textContent = title;
-  part(box, 'what').textContent = what;
-  part(box, 'todo').textContent = todo;
-  const button = part(box, 'retry');
-  button.textContent = action;
-  button.onclick = () => {
-    clearProblem();
-    retry();
-  };
+  writeProblem(problem);
+  const { retry, other } = problem;
+  for (const [name, run] of /** @type {const} */ ([['retry', retry], ['other', other?.run]])) {
+    const button = part(box, name);
+    button.hidden = !run;
+    button.onclick = () => {
+      clearProblem();
+      run?.();
+    };
+  }
   box.hidden = false;
   setState('error');
-  say(title);
+  say(problem.title);
+}
+
+/** @param {Problem} problem */
+function writeProblem({ title, what, todo, action = 'Try again', other }) {
+  const box = byRole('error', HTMLElement);
+  const texts = { title, what, todo, retry: action, 'other-words': other?.words ?? '', other: other?.action ?? '' };
+  for (const [name, text] of Object.entries(texts)) part(box, name).textContent = t(text);
 }
 
 export function clearProblem() {
+  shown.problem = null;
   byRole('error', HTMLElement).hidden = true;
 }
 

@@ -1,262 +1,372 @@
 /**
- * @file Camera captions, page only: source → newest frame → worker → caption, again and again until paused.
+ * @file Camera captions, page only: what the visitor does, and what happens then. Start reading at the end.
  *
- * The model lives in worker.js, the camera in sources.js, the words on screen in captions.js.
+ * The model lives in worker.js. loop.js takes the frames, sources.js has them, picker.js chooses among them, prompts.js
+ * says what is asked, captions.js shows and speaking.js speaks the answers, conversation.js is about a frozen picture,
+ * controls.js has the buttons and keys.
  */
 
-/** @import { CaptionCalls, Prompt } from '../../shared/protocol.js' */
+/** @import { CaptionCalls, Text } from '../../shared/protocol.js' */
+/** @import { Shot } from './loop.js' */
+/** @import { Asking, Length } from './prompts.js' */
 
-import { Announcer } from '../../shared/announcer.js';
+import { wholeSentence } from '../../shared/announcer.js';
 import { isAbort } from '../../shared/bridge.js';
-import { absolute } from '../../shared/config.js';
-import { planLabel } from '../../shared/device.js';
+import { later, onLanguage, t } from '../../shared/language.js';
 import { Session, openSession } from '../../shared/session.js';
 import { PageError, byRole, clearProblem, getState, say, setState, showProblem } from '../../shared/state.js';
+import { keepAwake, letSleep } from '../../shared/wake.js';
 import { CaptionView } from './captions.js';
-import { Source, listCameras } from './sources.js';
+import { Changes } from './changes.js';
+import { bindControls } from './controls.js';
+import { Conversation } from './conversation.js';
+import { Hints } from './hints.js';
+import { CaptionLog } from './log.js';
+import { CaptionLoop } from './loop.js';
+import { Metrics } from './metrics.js';
+import { SourcePicker } from './picker.js';
+import { Prompts } from './prompts.js';
+import { Settings } from './settings.js';
+import { Source } from './sources.js';
+import { Speaking } from './speaking.js';
 
-/** After so many failures in a row the model is given up; fewer are only reported. */
-const MOST_FAILURES = 3;
-const WAIT_AFTER_FAILURE_MS = 500;
-/** A fast device gets no more than this out of a caption: words that change faster cannot be read, and cost power. */
-const SHORTEST_ROUND_MS = 400;
+const root = document.documentElement;
+const params = new URLSearchParams(location.search);
 
+const settings = new Settings(params);
 const view = new CaptionView();
-const announcer = new Announcer(byRole('announcer', HTMLElement));
-const source = new Source(byRole('video', HTMLVideoElement), loseSource);
-const sourceChoice = byRole('source', HTMLFieldSetElement);
-const cameraChoice = byRole('camera', HTMLSelectElement);
-const promptChoice = byRole('prompt', HTMLFieldSetElement);
+const log = new CaptionLog();
+const metrics = new Metrics();
+const prompts = new Prompts();
+const changes = new Changes();
+const speaking = new Speaking(settings);
+const hints = new Hints((sentence) => speaking.hint(sentence));
+const source = new Source(byRole('video', HTMLVideoElement), byRole('still', HTMLCanvasElement), loseSource);
+const picker = new SourcePicker(source, settings, { onChosen: changeSource, onProblem: loseSource });
 const question = byRole('question', HTMLInputElement);
 const pauseButton = byRole('pause', HTMLButtonElement);
 
 /** @type {Session<CaptionCalls> | null} */
 let session = null;
-let live = false;
-/** Each start has its number; a loop or an opening that is no longer the newest ends. */
+/** What the visitor wants, also while the model is being brought back. */
+let wantsLive = true;
+/** Each opening of the source has its number; one that is no longer the newest ends. */
 let newest = 0;
-/** Settles when the loop before has taken its last answer: the worker gets one request at a time. */
-let ended = Promise.resolve();
-/** Stops the caption in progress. */
-let current = new AbortController();
-/** What is asked about every frame; `shown` is the question where it is the visitor's own. */
-let asking = { text: '', shown: '' };
 
-// ------------------------------------------------------------------------------------------------ the loop
+const loop = new CaptionLoop(source, view, {
+  session: () => session,
+  settings,
+  asking: (moving) => prompts.asking(moving ? 'short' : length()),
+  onCaption(result, { shown }, scene) {
+    log.add(result.text, shown);
+    metrics.finished(result);
+    if (scene) speaking.caption(wholeSentence(result.text, result.cut), scene);
+    if (root.dataset.trouble) say(later('Live.'));
+    delete root.dataset.trouble;
+  },
+  onFault: (fault) => hints.note(fault),
+  onResting: (resting) => root.toggleAttribute('data-resting', resting),
+  onTrouble(error) {
+    root.dataset.trouble = 'true';
+    say(later('A picture could not be captioned ({error}). Trying the next one.', { error: messageOf(error) }));
+  },
+  onSourceLost: loseSource,
+  onModelLost: (error) => session?.fail(error),
+});
+const conversation = new Conversation(loop);
 
-/** @param {number} mine @param {Promise<void>} before */
-async function run(mine, before) {
-  await before;
-  let failures = 0;
-  while (live && session && mine === newest) {
-    await untilVisible();
-    current = new AbortController();
-    const { text: prompt, shown } = asking;
-    const next = pause(SHORTEST_ROUND_MS);
-    try {
-      const picture = await source.grab(current.signal);
-      if (mine !== newest || current.signal.aborted) {
-        picture.close();
-        continue;
-      }
-      view.begin();
-      const result = await session.request(
-        'caption',
-        { picture, prompt, max_new_tokens: session.manifest.generation?.max_new_tokens ?? 64 },
-        { transfer: [picture], signal: current.signal, onEvent: (event) => event.kind === 'text' && view.append(event.text) },
-      );
-      view.finish(result, shown);
-      announcer.announce(result.text);
-      if (failures) say('Live.');
-      failures = 0;
-      await Promise.race([next, aborted(current.signal)]);
-    } catch (error) {
-      view.abandon();
-      if (isAbort(error)) continue;
-      if (!live || mine !== newest) return;
-      if (error instanceof PageError) {
-        loseSource(error); // the picture's fault, not the model's
-        return;
-      }
-      failures += 1;
-      if (failures >= MOST_FAILURES) {
-        session.fail(error);
-        return;
-      }
-      say(`A picture could not be captioned (${error instanceof Error ? error.message : String(error)}). Trying the next one.`);
-      await pause(WAIT_AFTER_FAILURE_MS);
-    }
+/** @param {unknown} error */
+const messageOf = (error) => (error instanceof Error ? error.message : String(error));
+
+// ------------------------------------------------------------------------------------------------ going and stopping
+
+/**
+ * Open the chosen source.
+ *
+ * @returns {Promise<boolean>} false: something else was chosen meanwhile, or it failed and the page says so
+ */
+async function openSource() {
+  const mine = ++newest;
+  const { wanted } = picker;
+  leaveFrozen();
+  clearProblem();
+  setState('ready'); // from here on the button pauses: the visitor may not want to wait for the camera
+  showPaused(false);
+  say(wanted.kind === 'camera' ? later('Waiting for the camera…') : later('Opening the picture…'));
+  try {
+    await source.open(wanted);
+    await picker.opened();
+  } catch (error) {
+    if (mine === newest && !isAbort(error)) loseSource(error);
+    return false;
   }
-}
-
-/** @param {number} time_ms */
-const pause = (time_ms) => new Promise((resolve) => setTimeout(resolve, time_ms));
-
-/** Settles when what is asked has changed, or the page was paused. @param {AbortSignal} signal */
-const aborted = (signal) => new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-
-/** A hidden page captions nothing. */
-async function untilVisible() {
-  while (document.hidden) await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true }));
+  return session !== null && mine === newest;
 }
 
 /** Open the chosen source and caption it. */
 async function goLive() {
-  if (!session) return;
-  const mine = ++newest;
-  const kind = chosenSource();
-  clearProblem();
-  setState('ready'); // from here on the button pauses: the visitor may not want to wait for the camera
-  showPaused(false);
-  say(kind === 'camera' ? 'Waiting for the camera…' : 'Opening the video…');
-  try {
-    const device_id = cameraChoice.value || null;
-    await source.open(kind === 'camera' ? { kind, device_id } : { kind: 'video', url: kind });
-    if (kind === 'camera') await showCameras();
-  } catch (error) {
-    if (mine === newest && !isAbort(error)) loseSource(error);
-    return;
-  }
-  if (!session || mine !== newest) return;
-  cameraChoice.hidden = kind !== 'camera' || cameraChoice.options.length < 2;
-  live = true;
+  wantsLive = true;
+  if (!session || !(await openSource())) return;
   setState('running');
-  say(['Live.', ...session.notices].join(' '));
-  ended = run(mine, ended);
+  keepAwake();
+  say(() => [t('Live.'), ...(session?.notices ?? []), ...notices()].join(' '));
+  loop.start();
 }
 
 function stop() {
-  live = false;
   newest += 1;
-  current.abort();
-  announcer.silence();
-  view.resetRate();
+  loop.stop();
+  conversation.stop();
+  speaking.silence();
+  hints.clear();
+  metrics.resetRate();
   source.pause();
+  picker.closed();
+  letSleep();
+}
+
+function pause() {
+  wantsLive = false;
+  stop();
+  setState('paused');
+  showPaused(true);
+  session?.settle();
+  say(later('Paused.'));
 }
 
 /** The picture broke off: the model stays, and trying again opens the source again. @param {unknown} error */
 function loseSource(error) {
   stop();
-  if (!session) return; // nothing runs yet; starting will try again and say so
-  const unknown = { title: 'The picture broke off', what: String(error), todo: 'Try again.' };
+  const unknown = { title: later('The picture broke off'), what: messageOf(error), todo: later('Try again.') };
   const words = error instanceof PageError ? error : new PageError(unknown, error);
-  showProblem({ title: words.title, what: words.message, todo: words.todo, retry: () => void goLive() });
+  if (!session) return say(words.what); // nothing runs yet, and starting tries again
+  showProblem({ title: words.title, what: words.what, todo: words.todo, retry: () => void goLive() });
+}
+
+function changeSource() {
+  if (!session) return picker.preview();
+  stop();
+  void goLive();
+}
+
+/** Settings in the address that are none. */
+const notices = () => settings.refused.map(({ name, value, known }) => t('“{given}” was ignored: it is one of {known}.', { given: `${name}=${value}`, known }));
+
+/** @param {boolean} paused */
+function showPaused(paused) {
+  root.toggleAttribute('data-live', !paused);
+  pauseButton.textContent = !paused ? t('Pause') : root.hasAttribute('data-frozen') ? t('Back to live') : t('Resume');
+}
+
+// ------------------------------------------------------------------------------------------------ one picture at a time
+
+/**
+ * Caption one frame, also while the page is paused: then the source is opened for it and let go again.
+ *
+ * @param {Asking[]} askings
+ * @returns {Promise<Shot | null>} null: stopped, or it failed and the page says so
+ */
+async function shoot(askings) {
+  const wasLive = loop.live;
+  try {
+    if (!wasLive && !(await openSource())) return null;
+    setState('running');
+    const shot = await loop.shoot(askings);
+    if (!wasLive && !loop.live) pause();
+    return shot;
+  } catch (error) {
+    if (isAbort(error) || !session) return null;
+    if (error instanceof PageError) loseSource(error);
+    else if (loop.live) say(later('A picture could not be captioned ({error}). Trying the next one.', { error: messageOf(error) }));
+    else session.fail(error);
+    return null;
+  }
+}
+
+/** @param {Asking[]} askings */
+async function describe(askings) {
+  if (!canWork()) return;
+  if (conversation.open) return ask(prompts.preset.text, t(prompts.preset.label));
+  const shot = await shoot(askings);
+  if (shot) speaking.answer(wholeSentence(shot.text, shot.cut));
+}
+
+const length = () => /** @type {Length} */ (settings.get('length'));
+const describeNow = () => void describe([prompts.asking(length())]);
+const moreDetail = () => void describe(prompts.detailed());
+
+function repeat() {
+  if (speaking.last || view.text) speaking.answer(speaking.last || wholeSentence(view.text));
+  else speaking.answer(t('There is no caption yet.'), { own: true });
+}
+
+async function whatChanged() {
+  if (!canWork() || conversation.open) return;
+  const asking = changes.asking ?? prompts.asking(length());
+  const shot = await shoot([asking]);
+  if (!shot) return;
+  const compared = byRole('compared', HTMLElement);
+  const words = changes.compare(shot, asking);
+  compared.textContent = words;
+  compared.hidden = false;
+  speaking.answer(words, { own: true });
+}
+
+/** Whether there is a model and nothing in the way of using it. */
+const canWork = () => session !== null && ['running', 'paused', 'ready'].includes(getState());
+
+// ------------------------------------------------------------------------------------------------ a frozen picture
+
+async function freeze() {
+  if (!canWork() || conversation.open) return;
+  if (!loop.live && !(await openSource())) return;
+  loop.stop();
+  try {
+    const picture = await loop.alone((signal) => source.grab(signal, settings.number('size')));
+    stop();
+    source.cover(picture);
+    conversation.begin(picture);
+  } catch (error) {
+    if (!isAbort(error)) loseSource(error);
+    return;
+  }
+  wantsLive = false;
+  root.toggleAttribute('data-frozen', true);
+  setState('paused');
+  showPaused(true);
+  say(later('The picture is frozen. Ask about it.'));
+  question.value = '';
+  question.focus();
+}
+
+function leaveFrozen() {
+  if (!conversation.open) return;
+  conversation.end(session);
+  source.cover(null);
+  root.toggleAttribute('data-frozen', false);
+  root.toggleAttribute('data-answering', false);
+}
+
+/** @param {string} prompt @param {string} shown */
+async function ask(prompt, shown) {
+  if (!session || !prompt) return;
+  root.toggleAttribute('data-answering', true);
+  const { text, max_new_tokens } = prompts.ask(prompt, length());
+  try {
+    const result = await conversation.ask(session, { prompt: text, shown, max_new_tokens });
+    metrics.finished(result);
+    root.dataset.reused = String(result.reused_tokens);
+    log.add(result.text, shown);
+    speaking.answer(wholeSentence(result.text, result.cut));
+  } catch (error) {
+    if (isAbort(error)) return;
+    const name = error instanceof Error ? error.name : '';
+    if (name === 'ConversationFull') speaking.answer(t('This conversation is as long as the model can follow. Freeze a new picture.'), { own: true });
+    if (name === 'ConversationFull') say(later('This conversation is as long as the model can follow. Freeze a new picture.'));
+    else session?.fail(error);
+  } finally {
+    root.toggleAttribute('data-answering', false);
+  }
 }
 
 // ------------------------------------------------------------------------------------------------ controls
 
-const chosenSource = () => /** @type {HTMLInputElement | null} */ (sourceChoice.querySelector('input:checked'))?.value ?? 'camera';
-
-/** @param {string} name @param {string} value @param {string} label @param {boolean} checked */
-function makeChoice(name, value, label, checked) {
-  const wrapper = document.createElement('label');
-  const input = Object.assign(document.createElement('input'), { type: 'radio', name, value, checked });
-  const text = document.createElement('span');
-  text.textContent = label;
-  wrapper.append(input, text);
-  return wrapper;
+/** What is asked has changed, without a restart. */
+function asksAnew() {
+  if (conversation.open) return;
+  prompts.takeField();
+  loop.changed();
 }
 
-/** @param {Session<CaptionCalls>} opened */
-function showSources({ config, query }) {
-  const sample = config.sample?.video ? absolute(config.sample.video) : null;
-  const own = query.source && query.source !== 'camera' && query.source !== 'sample' ? absolute(query.source) : null;
-  const chosen = own ?? (query.source === 'camera' || !sample ? 'camera' : sample);
-  const choices = sourceChoice.querySelector('div') ?? sourceChoice;
-  choices.replaceChildren();
-  if (own) choices.append(makeChoice('source', own, 'Video', true));
-  if (sample) choices.append(makeChoice('source', sample, 'Sample', chosen === sample));
-  choices.append(makeChoice('source', 'camera', 'Camera', chosen === 'camera'));
-  if (chosen !== 'camera') source.preview(chosen);
+function togglePause() {
+  if (getState() === 'paused') void goLive();
+  else if (canWork()) pause();
 }
 
-async function showCameras() {
-  const { device_id } = source;
-  const cameras = await listCameras();
-  const options = cameras.map(({ deviceId, label }, i) => new Option(label || `Camera ${i + 1}`, deviceId));
-  cameraChoice.replaceChildren(...options);
-  // The one that the browser chose, not the first of the list: a phone would come back from a pause with another.
-  cameraChoice.value = device_id;
-}
-
-/** @param {Prompt[]} prompts */
-function showPrompts(prompts) {
-  const choices = promptChoice.querySelector('div') ?? promptChoice;
-  choices.replaceChildren(...prompts.map(({ id, label }, i) => makeChoice('prompt', id, label, i === 0)));
-  promptChoice.hidden = prompts.length === 0;
-}
-
-/** Take over what is asked; a caption of the old question in progress is stopped. */
-function readPrompt() {
-  const own = question.value.trim();
-  const checked = /** @type {HTMLInputElement | null} */ (promptChoice.querySelector('input:checked'));
-  const preset = session?.manifest.prompts.find(({ id }) => id === checked?.value);
-  const next = own ? { text: own, shown: own } : { text: preset?.text ?? 'Describe the picture.', shown: '' };
-  if (next.text === asking.text) return;
-  asking = next;
-  promptChoice.classList.toggle('overruled', own !== '');
-  current.abort();
-}
-
-/** @param {boolean} paused */
-function showPaused(paused) {
-  pauseButton.textContent = paused ? 'Resume' : 'Pause';
-  document.documentElement.toggleAttribute('data-live', !paused);
-}
-
-pauseButton.onclick = () => {
-  if (getState() === 'paused') {
-    void goLive();
-  } else {
-    stop();
-    setState('paused');
-    showPaused(true);
-    session?.settle();
-    say('Paused.');
-  }
-};
-sourceChoice.onchange = () => {
-  cameraChoice.hidden = true;
-  if (session) {
-    stop();
-    void goLive();
-  } else if (chosenSource() === 'camera') source.close();
-  else source.preview(chosenSource());
-};
-cameraChoice.onchange = () => {
-  stop();
-  void goLive();
-};
-promptChoice.onchange = () => {
-  question.value = '';
-  readPrompt();
-};
-question.form?.addEventListener('submit', (event) => {
-  event.preventDefault(); // CSP's form-action 'none' forbids it anyway
-  readPrompt();
+const keys = bindControls({
+  describeNow,
+  moreDetail,
+  repeat,
+  whatChanged: () => void whatChanged(),
+  togglePause,
+  freeze: () => void freeze(),
+  stopAnswer: () => conversation.stop(),
+  choosePreset() {
+    prompts.takePreset();
+    loop.changed();
+  },
+  submitQuestion() {
+    const asked = question.value.trim();
+    if (!conversation.open) return asksAnew();
+    question.value = '';
+    void ask(asked, asked);
+  },
+  emptyQuestion() {
+    if (prompts.question) asksAnew(); // back to the preset
+  },
+  save: (kind) => log.download(kind),
+  copyFigures: () => void copy(metrics.asText(), later('Copied.')),
+  copyLink() {
+    const link = settings.link({ source: picker.name, prompt: prompts.preset.id, q: prompts.question });
+    void copy(link, later('The link is copied.'));
+  },
 });
-question.oninput = () => {
-  if (!question.value) readPrompt(); // emptied: back to the preset
-};
+
+/** @param {string} text @param {Text} done */
+async function copy(text, done) {
+  await navigator.clipboard.writeText(text).then(
+    () => say(done),
+    () => say(later('The browser does not let this page copy. This is the text: {text}', { text })),
+  );
+}
+
+settings.bind(document);
+settings.onChange(apply);
+for (const name of ['text', 'keys']) apply(name);
+onLanguage(() => showPaused(!root.hasAttribute('data-live')));
+
+/** @param {string} name of a setting */
+function apply(name) {
+  if (name === 'text') root.dataset.text = settings.get('text');
+  if (name === 'keys') keys.enabled = settings.get('keys') === '1';
+  if (name === 'length' || name === 'gate') loop.changed();
+  if (name === 'size' && source.kind === 'camera' && loop.live) changeSource();
+}
+
+/** Each preset as a button, for asking about a frozen picture. */
+function showQuick() {
+  byRole('quick', HTMLElement).replaceChildren(...prompts.presets.map(({ label, text }) => {
+    const quick = Object.assign(document.createElement('button'), { type: 'button', className: 'quiet', textContent: t(label) });
+    quick.onclick = () => void ask(text, t(label));
+    return quick;
+  }));
+}
+onLanguage(showQuick);
 
 void openSession(/** @type {import('../../shared/session.js').Page<CaptionCalls>} */ ({
   worker: new URL('./worker.js', import.meta.url),
-  sources: ({ sample }) => (sample?.video ? ['camera', 'sample'] : ['camera']),
+  sources: ({ sample }) => (sample?.video ? ['camera', 'screen', 'sample'] : ['camera', 'screen']),
   allowVideoUrl: true,
+  recycle_after: 400,
   onOffer(opened) {
-    showSources(opened);
-    showPrompts(opened.manifest.prompts);
-    question.value = opened.query.q ?? '';
+    picker.show(opened);
+    prompts.show(opened.manifest, { id: params.get('prompt'), question: opened.query.q ?? '' });
+    showQuick();
+    metrics.show('model', opened.manifest.name);
   },
   onReady(opened) {
     session = opened;
-    readPrompt();
-    view.showDevice(planLabel(opened.plan));
-    void goLive();
+    metrics.show('runs-on', opened.label);
+    if (wantsLive) return void goLive();
+    setState('paused'); // it was brought back while the visitor had paused, or froze a picture
+    showPaused(true);
   },
   onLost() {
     session = null;
     stop();
-    if (chosenSource() === 'camera') source.close(); // no picture of the visitor stays behind
+    // No picture of the visitor stays behind, but for one that they froze: the conversation about it goes on.
+    if (picker.value === 'camera' && !conversation.open) source.close();
   },
+  onSmaller: () => settings.set('size', '320'),
+  onDelete: () => settings.clear(),
 }));

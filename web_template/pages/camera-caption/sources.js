@@ -1,57 +1,65 @@
 /**
- * @file Where the pictures come from: the camera, the sample video, or a video on this site. Hands out the newest
- * frame, never a queue of them.
+ * @file Where the pictures come from: a camera, a shared screen, a video, a picture. Hands out the newest frame, never a
+ * queue of them.
  */
 
+/** @import { Luma, LumaReader } from '../../shared/luma.js' */
+/** @import { Facing } from './camera.js' */
+
+import { later } from '../../shared/language.js';
 import { PageError } from '../../shared/state.js';
+import { openCamera, openScreen } from './camera.js';
+import { copyFrame } from './frames.js';
+
+/**
+ * A camera, a screen, a video by its address (of this site, or blob: of a file), or a picture that is already decoded.
+ *
+ * @typedef {{ kind: 'camera', device_id: string, facing: Facing, longest: number } | { kind: 'screen' }
+ *   | { kind: 'video', url: string } | { kind: 'picture', bitmap: ImageBitmap }} Wanted
+ */
 
 /** How long to wait for a fresh frame before the one that is there is taken again (a video that stands still). */
 const FRESH_FRAME_MS = 250;
 /** How long a video may be without any picture (it seeks, or its data is late) before it counts as broken off. */
 const PICTURE_WITHIN_MS = 10_000;
 
-/**
- * What to say about each way in which a camera refuses, by the name of getUserMedia's error.
- *
- * @type {Record<string, { what: string, todo: string }>}
- */
-const CAMERA_WORDS = {
-  NotAllowedError: {
-    what: 'This page may not use the camera.',
-    todo: 'Allow the camera for this site in the browser’s address bar or settings, then try again.',
-  },
-  NotFoundError: { what: 'No camera was found.', todo: 'Connect a camera and try again, or use another source.' },
-  NotReadableError: {
-    what: 'The camera is there but gives no picture; another program may be using it.',
-    todo: 'Close other programs that use the camera, then try again.',
-  },
-};
-
 export class Source {
   #video;
+  #still;
   #onLost;
   /** @type {MediaStream | null} */
   #stream = null;
+  /** The picture where the source is one. @type {ImageBitmap | null} */
+  #bitmap = null;
   /** Every `open`, `pause` and `close` counts up; an opening that is no longer the newest lets go of what it got. */
   #newest = 0;
   /** From the end of `open` to `pause` or `close`. What fails before is for `open` to tell, after it for the next one. */
   #isOpen = false;
+  /** @type {Wanted['kind'] | ''} */
+  kind = '';
 
   /**
    * @param {HTMLVideoElement} video shows exactly what is captured: its box is square and covers, so does the crop
+   * @param {HTMLCanvasElement} still lies over the video and shows pictures that do not move
    * @param {(error: PageError) => void} onLost the camera or the video broke off
    */
-  constructor(video, onLost) {
+  constructor(video, still, onLost) {
     this.#video = video;
+    this.#still = still;
     this.#onLost = onLost;
     video.addEventListener('error', () => {
       if (this.#isOpen && video.error) onLost(unplayable(video));
     });
   }
 
+  /** The track in use, of a camera or a screen. */
+  get track() {
+    return this.#stream?.getVideoTracks()[0];
+  }
+
   /** The camera in use; empty when there is none. */
   get device_id() {
-    return this.#stream?.getVideoTracks()[0]?.getSettings().deviceId ?? '';
+    return this.kind === 'camera' ? (this.track?.getSettings().deviceId ?? '') : '';
   }
 
   /** Show the first picture of a video without playing it. @param {string} url */
@@ -60,38 +68,79 @@ export class Source {
     this.#video.src = url;
   }
 
+  /** Put a picture over the video; `null` takes it away. @param {ImageBitmap | null} bitmap */
+  cover(bitmap) {
+    const shown = bitmap ?? this.#bitmap;
+    this.#still.hidden = shown === null;
+    if (!shown) return;
+    Object.assign(this.#still, { width: shown.width, height: shown.height });
+    this.#still.getContext('2d')?.drawImage(shown, 0, 0);
+  }
+
   /**
    * Start a source; it plays when this returns.
    *
-   * @param {{ kind: 'camera', device_id: string | null } | { kind: 'video', url: string }} wanted
+   * @param {Wanted} wanted
    * @throws {PageError} in words for the visitor
    * @throws {DOMException} AbortError: `open`, `pause` or `close` was called meanwhile
    */
   async open(wanted) {
     const video = this.#video;
     this.pause();
-    // What stays: the last picture of a camera until there is a new one, and a video that goes on where it was.
-    const stays = wanted.kind === 'camera' ? video.srcObject : video.src === wanted.url && !video.error;
+    // What stays: the last picture of a camera until there is a new one, a video that goes on where it was, and a
+    // screen, which the visitor would have to choose once more.
+    const stays = wanted.kind === this.kind
+      && (wanted.kind === 'camera' || (wanted.kind === 'screen' && this.#live()) || (wanted.kind === 'video' && video.src === wanted.url && !video.error));
     if (!stays) this.close();
     const mine = ++this.#newest;
-    if (wanted.kind === 'camera') {
-      const stream = await openCamera(wanted.device_id);
+    if (wanted.kind === 'picture') {
+      this.kind = 'picture';
+      this.#bitmap = wanted.bitmap;
+      this.cover(null);
+      this.#isOpen = true;
+      return;
+    }
+    if (wanted.kind === 'camera' || (wanted.kind === 'screen' && !stays)) {
+      const stream = await (wanted.kind === 'camera' ? openCamera(wanted) : openScreen());
       if (mine !== this.#newest) {
         stopTracks(stream); // allowed after the visitor had chosen something else
         throw stale();
       }
-      this.#stream = stream;
-      stream.getVideoTracks()[0]?.addEventListener('ended', () => this.#stream === stream && this.#onLost(new PageError({
-        title: 'The camera stopped',
-        what: 'The camera was unplugged, or another program took it.',
-        todo: 'Connect it again and try again, or use another source.',
-      })));
-      video.srcObject = stream;
+      this.#hold(stream, wanted.kind);
+    } else if (wanted.kind === 'screen') {
+      if (this.track) this.track.enabled = true;
     } else if (!stays) {
       video.src = wanted.url;
     }
+    this.kind = wanted.kind;
     await this.#play(mine);
     this.#isOpen = true;
+  }
+
+  /** @param {MediaStream} stream @param {'camera' | 'screen'} kind */
+  #hold(stream, kind) {
+    this.#stream = stream;
+    this.#video.srcObject = stream;
+    const words = kind === 'camera'
+      ? {
+          title: later('The camera stopped'),
+          what: later('The camera was unplugged, or another program took it.'),
+          todo: later('Connect it again and try again, or use another source.'),
+        }
+      : {
+          title: later('Sharing has ended'),
+          what: later('The window was closed, or sharing was stopped.'),
+          todo: later('Share it again, or use another source.'),
+        };
+    stream.getVideoTracks()[0]?.addEventListener('ended', () => {
+      if (this.#stream !== stream) return;
+      this.close();
+      this.#onLost(new PageError(words));
+    });
+  }
+
+  #live() {
+    return this.track?.readyState === 'live';
   }
 
   /** @param {number} mine number of the opening */
@@ -104,7 +153,7 @@ export class Source {
       if (video.error) throw unplayable(video);
       // Browsers pause a video in a hidden page, and go on by themselves.
       if (error instanceof DOMException && error.name === 'AbortError') return;
-      throw new PageError({ title: 'The video does not play', what: String(error), todo: 'Try again, or use another source.' }, error);
+      throw new PageError({ title: later('The video does not play'), what: String(error), todo: later('Try again, or use another source.') }, error);
     }
     if (mine !== this.#newest) throw stale();
   }
@@ -114,41 +163,90 @@ export class Source {
     this.#newest += 1;
     this.#isOpen = false;
     this.#video.pause();
-    if (this.#stream) stopTracks(this.#stream);
-    this.#stream = null;
+    if (this.kind === 'screen') {
+      if (this.track) this.track.enabled = false;
+    } else {
+      if (this.#stream) stopTracks(this.#stream);
+      this.#stream = null;
+    }
   }
 
-  /** Let the camera go and show nothing. */
+  /** Let the camera or the screen go and show nothing. */
   close() {
     this.pause();
+    if (this.#stream) stopTracks(this.#stream);
+    this.#stream = null;
+    this.#bitmap = null;
+    this.kind = '';
     this.#video.srcObject = null;
     this.#video.removeAttribute('src');
+    this.cover(null);
+  }
+
+  /** What is to be seen now; null while there is no picture. */
+  get view() {
+    const video = this.#video;
+    if (this.#bitmap) return { picture: this.#bitmap, width: this.#bitmap.width, height: this.#bitmap.height };
+    if (video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return null;
+    return { picture: video, width: video.videoWidth, height: video.videoHeight };
   }
 
   /**
-   * Take the newest frame, whole: which part of it the model takes, and how it is resized, is picture.js's to say.
+   * Look at what is to be seen now, without taking it.
+   *
+   * @param {LumaReader} reader
+   * @returns {Promise<Luma | null>} null while there is no picture
+   */
+  async look(reader) {
+    const copy = await this.#copy();
+    const seen = copy ? { picture: copy, width: copy.width, height: copy.height } : this.view;
+    try {
+      return seen && reader.read(seen.picture, seen.width, seen.height);
+    } finally {
+      copy?.close();
+    }
+  }
+
+  /**
+   * Take the newest frame, whole: which part of it the model takes is picture.js's to say.
    *
    * @param {AbortSignal} signal
-   * @returns {Promise<ImageBitmap>}
+   * @param {number} longest how many pixels its longer edge may have; 0: as many as there are
+   * @returns {Promise<ImageBitmap>} to be transferred or closed
    * @throws {PageError} no picture comes any more
    */
-  async grab(signal) {
+  async grab(signal, longest) {
     await this.#untilPicture(signal);
-    await this.#freshFrame();
-    return createImageBitmap(this.#video);
+    if (!this.#bitmap) await this.#freshFrame();
+    const copy = await this.#copy();
+    const picture = copy ?? this.view?.picture ?? this.#video; // without a picture the browser says why there is none
+    const { width, height } = copy ?? this.view ?? { width: 0, height: 0 };
+    const scale = longest ? longest / Math.max(width, height) : 1;
+    if (!(scale < 1)) return copy ?? createImageBitmap(picture);
+    const size = { resizeWidth: Math.round(width * scale), resizeHeight: Math.round(height * scale) };
+    try {
+      return await createImageBitmap(picture, { ...size, resizeQuality: 'high' });
+    } finally {
+      copy?.close();
+    }
+  }
+
+  /** The frame of the video that is to be seen; null where there is none, or it cannot be copied. */
+  async #copy() {
+    return this.view?.picture === this.#video ? copyFrame(this.#video) : null;
   }
 
   /** A seek (each turn of `loop` is one) or an underrun takes the picture away for a while. @param {AbortSignal} signal */
   async #untilPicture(signal) {
     const video = this.#video;
     const latest_ms = performance.now() + PICTURE_WITHIN_MS;
-    while (video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) {
+    while (!this.view) {
       const left_ms = latest_ms - performance.now();
       if (left_ms <= 0) {
         throw new PageError({
-          title: 'There is no picture',
-          what: `No picture has come for ${PICTURE_WITHIN_MS / 1000} seconds.`,
-          todo: 'Try again, or use another source.',
+          title: later('There is no picture'),
+          what: later('No picture has come for {seconds} seconds.', { seconds: PICTURE_WITHIN_MS / 1000 }),
+          todo: later('Try again, or use another source.'),
         });
       }
       await newsOf(video, signal, left_ms);
@@ -176,9 +274,12 @@ const stale = () => new DOMException('Something else was chosen meanwhile.', 'Ab
 
 /** @param {HTMLVideoElement} video with an error */
 const unplayable = (video) => new PageError({
-  title: 'The video does not play',
-  what: `${video.currentSrc.split('/').pop() || 'The video'} could not be read (${video.error?.message || 'unknown format'}).`,
-  todo: 'Try again, or use another source.',
+  title: later('The video does not play'),
+  what: later('{name} could not be read ({error}).', {
+    name: video.currentSrc.startsWith('blob:') ? later('The file') : video.currentSrc.split('/').pop() || later('The video'),
+    error: video.error?.message || later('unknown format'),
+  }),
+  todo: later('Try again, or use another source.'),
 }, video.error);
 
 /**
@@ -199,44 +300,4 @@ async function newsOf(video, signal, limit_ms) {
     if (signal.aborted) resolve(null);
   });
   over.abort();
-}
-
-/**
- * @param {string | null} device_id null, or a camera that is no longer there: the browser's own choice
- * @returns {Promise<MediaStream>}
- * @throws {PageError} in words for the visitor
- */
-async function openCamera(device_id) {
-  if (!navigator.mediaDevices?.getUserMedia) {
-    throw new PageError({
-      title: 'The camera cannot be used here',
-      what: window.isSecureContext
-        ? 'This browser offers no camera to pages.'
-        : 'Browsers give the camera only to pages on https or localhost.',
-      todo: 'Open the page over https, or use another source.',
-    });
-  }
-  try {
-    return await navigator.mediaDevices.getUserMedia({
-      audio: false,
-      video: {
-        width: { ideal: 640 },
-        height: { ideal: 480 },
-        ...(device_id ? { deviceId: { exact: device_id } } : { facingMode: { ideal: 'environment' } }),
-      },
-    });
-  } catch (error) {
-    // OverconstrainedError is a DOMException in some browsers only.
-    const name = /** @type {{ name?: string } | null} */ (error)?.name ?? '';
-    if (device_id && (name === 'OverconstrainedError' || name === 'NotFoundError')) return openCamera(null);
-    const other = { what: `The camera refused (${String(error)}).`, todo: 'Try again, or use another source.' };
-    const words = CAMERA_WORDS[name] ?? other;
-    throw new PageError({ title: 'The camera cannot be used', ...words }, error);
-  }
-}
-
-/** The cameras to choose from; browsers name them only after one was allowed. @returns {Promise<MediaDeviceInfo[]>} */
-export async function listCameras() {
-  const devices = (await navigator.mediaDevices?.enumerateDevices?.()) ?? [];
-  return devices.filter(({ kind, deviceId }) => kind === 'videoinput' && deviceId);
 }

@@ -1,19 +1,38 @@
 /**
  * @file Camera captions, model only: one picture and one question in, a streamed sentence out. No DOM.
  *
- * One request at a time is the page's rule; this worker does not queue.
+ * One request at a time is the page's rule; this worker does not queue. How a question is put to a family of models
+ * stands in prompting.js.
  */
 
-/** @import { CaptionCalls, LoadJob, Manifest } from '../../shared/protocol.js' */
+/** @import { AskResult, CaptionCalls, CaptionResult, LoadJob, Manifest } from '../../shared/protocol.js' */
 /** @import { Options, Transformers } from '../../shared/runtime.js' */
-/** @import { Processor, RawImage } from '@huggingface/transformers' */
+/** @import { RawImage, Tensor } from '@huggingface/transformers' */
 
 import { blankPicture, keepSize, readPicture } from '../../shared/picture.js';
 import { withRuntime } from '../../shared/runtime.js';
 import { serve } from '../../shared/serve.js';
+import { firstInputs, nextInputs } from './prompting.js';
 
 /** @type {Awaited<ReturnType<typeof loadModel>> | null} */
 let loaded = null;
+
+/**
+ * The conversation about a frozen picture: all its tokens, and what the decoder has computed of them but the last.
+ *
+ * @type {{ id: number, turns: number, sequences: Tensor, past_key_values: any } | null}
+ */
+let kept = null;
+
+/** The page has to send the picture and all earlier turns once more: this worker does not have them. */
+class ConversationLost extends Error {
+  name = 'ConversationLost';
+}
+
+/** The picture and the turns together are as long as the model can take. */
+class ConversationFull extends Error {
+  name = 'ConversationFull';
+}
 
 /** @param {LoadJob} job @param {Transformers} transformers @param {Options} options */
 async function loadModel(job, transformers, options) {
@@ -47,64 +66,107 @@ function yieldBetweenTokens(model) {
   };
 }
 
-/** @param {Processor} processor @param {RawImage} picture @param {string} prompt */
-function askLlava(processor, picture, prompt) {
-  /** @type {string} */
-  const image_token = processor.config.image_token ?? '<image>';
-  const text = processor.apply_chat_template([{ role: 'user', content: `${image_token}\n${prompt}` }], { add_generation_prompt: true });
-  return processor(picture, text, { add_special_tokens: false });
-}
+/** A sentence has ended and the next has begun. */
+const FIRST_SENTENCE = /^\s*\S.*?[.!?。！？]["”’)]?(?=\s)/su;
 
 /**
- * Idefics3's processor, which is SmolVLM's too, takes the text first, and its template goes through the parts of a
- * message. It cuts pictures into tiles unless told not to: one is what a live caption wants.
- *
- * @param {Processor} processor @param {RawImage} picture @param {string} prompt
- */
-function askIdefics(processor, picture, prompt) {
-  const content = [{ type: 'image' }, { type: 'text', text: prompt }];
-  const text = processor.apply_chat_template([{ role: 'user', content }], { add_generation_prompt: true });
-  return processor(text, picture, { do_image_splitting: false });
-}
-
-/**
- * Answer a question about a picture, greedily.
+ * Go on from these inputs, greedily.
  *
  * @param {NonNullable<typeof loaded>} model
- * @param {RawImage} picture at the model's size
- * @param {{ prompt: string, max_new_tokens: number, signal?: AbortSignal, onText?: (text: string) => void }} options
+ * @param {{ input_ids: Tensor }} inputs with the picture, or with what was computed before
+ * @param {{ max_new_tokens: number, brief?: boolean, signal?: AbortSignal, onText?: (text: string) => void, started: number }} options
+ *   `started` is when the question came, in `performance.now()`
+ * @returns {Promise<CaptionResult & { sequences: Tensor, past_key_values: any }>} the caller disposes `past_key_values`
  */
-async function answer({ transformers, processor, tokenizer, model }, picture, { prompt, max_new_tokens, signal, onText }) {
+async function generate({ transformers, tokenizer, model }, inputs, { max_new_tokens, brief = false, signal, onText, started }) {
   const { InterruptableStoppingCriteria, TextStreamer } = transformers;
-  const started = performance.now();
-  const inputs = await ('fake_image_token' in processor ? askIdefics(processor, picture, prompt) : askLlava(processor, picture, prompt));
-
+  const stop = new InterruptableStoppingCriteria();
+  const interrupt = () => stop.interrupt();
   let first_token_ms = 0;
   let tokens = 0;
+  let written = '';
   const streamer = new TextStreamer(tokenizer, {
     skip_prompt: true,
     skip_special_tokens: true,
-    callback_function: (piece) => onText?.(piece),
+    callback_function: (piece) => {
+      written += piece;
+      if (brief && FIRST_SENTENCE.test(written)) interrupt();
+      onText?.(piece);
+    },
     token_callback_function: () => {
       first_token_ms ||= performance.now() - started;
       tokens += 1;
     },
   });
-  const stop = new InterruptableStoppingCriteria();
-  const interrupt = () => stop.interrupt();
   signal?.addEventListener('abort', interrupt);
   try {
-    const output = await model.generate({ ...inputs, max_new_tokens, do_sample: false, streamer, stopping_criteria: stop });
+    const options = { max_new_tokens, do_sample: false, streamer, stopping_criteria: stop, return_dict_in_generate: true };
+    const output = /** @type {any} */ (await model.generate({ ...inputs, ...options }));
+    /** @type {Tensor} */
+    const sequences = output.sequences;
+    if (signal?.aborted) await output.past_key_values.dispose();
     signal?.throwIfAborted();
-    const sequences = /** @type {import('@huggingface/transformers').Tensor} */ (output);
-    /** @type {number} */
-    const prompt_length = inputs.input_ids.dims.at(-1);
-    const written = sequences.slice(null, [prompt_length, /** @type {number} */ (sequences.dims.at(-1))]);
-    const [sentence = ''] = tokenizer.batch_decode(written, { skip_special_tokens: true });
-    return { text: sentence.trim(), tokens, first_token_ms, total_ms: performance.now() - started };
+    const prompt_length = /** @type {number} */ (inputs.input_ids.dims.at(-1));
+    const answer = sequences.slice(null, [prompt_length, /** @type {number} */ (sequences.dims.at(-1))]);
+    const [sentence = ''] = tokenizer.batch_decode(answer, { skip_special_tokens: true });
+    const text = ((brief && FIRST_SENTENCE.exec(`${sentence} `)?.[0]) || sentence).trim();
+    const cut = tokens >= max_new_tokens && !stop.interrupted;
+    return { text, tokens, first_token_ms, total_ms: performance.now() - started, cut, sequences, past_key_values: output.past_key_values };
   } finally {
     signal?.removeEventListener('abort', interrupt);
   }
+}
+
+/**
+ * Say something about a picture and keep nothing.
+ *
+ * @param {NonNullable<typeof loaded>} model
+ * @param {RawImage} picture at the model's size
+ * @param {{ prompt: string, max_new_tokens: number, brief?: boolean, signal?: AbortSignal, onText?: (text: string) => void }} options
+ * @returns {Promise<CaptionResult>}
+ */
+async function caption(model, picture, { prompt, ...options }) {
+  const started = performance.now();
+  const inputs = await firstInputs(model.processor, picture, [], prompt);
+  const { sequences: _sequences, past_key_values, ...result } = await generate(model, inputs, { ...options, started });
+  await past_key_values.dispose();
+  return result;
+}
+
+/** Free what is kept of a conversation. */
+async function forget() {
+  const old = kept;
+  kept = null;
+  await old?.past_key_values.dispose();
+}
+
+/**
+ * @param {NonNullable<typeof loaded>} model
+ * @param {CaptionCalls['ask']['payload']} payload
+ * @param {{ signal: AbortSignal, onText: (text: string) => void }} options
+ * @returns {Promise<AskResult>}
+ */
+async function ask(model, { conversation, history, prompt, max_new_tokens, picture }, { signal, onText }) {
+  const started = performance.now();
+  const { processor, manifest, transformers } = model;
+  const going = kept?.id === conversation && kept.turns === history.length ? kept : null;
+  if (!going && !picture) throw new ConversationLost('The picture of this conversation is not here any more.');
+  if (!going) await forget();
+  const image = picture && readPicture(picture, manifest.image, transformers.RawImage);
+  picture?.close();
+  const inputs = going
+    ? nextInputs(model, going, prompt)
+    : await firstInputs(processor, /** @type {RawImage} */ (image), history, prompt);
+  const reused_tokens = going ? going.past_key_values.get_seq_length() : 0;
+  const limit = manifest.context.text_tokens;
+  if (limit && inputs.input_ids.dims.at(-1) + max_new_tokens > limit) {
+    throw new ConversationFull('This conversation is as long as the model can follow. Freeze a new picture.');
+  }
+  // The tensors of the turn before are replaced while this one runs: if it breaks off they are of no use any more.
+  kept = null;
+  const { sequences, past_key_values, ...result } = await generate(model, inputs, { max_new_tokens, signal, onText, started });
+  kept = { id: conversation, turns: history.length + 1, sequences, past_key_values };
+  return { ...result, reused_tokens };
 }
 
 /** @param {Manifest} manifest */
@@ -117,15 +179,25 @@ serve(/** @type {{ [T in keyof CaptionCalls]: import('../../shared/serve.js').Ha
     // The first run compiles shaders, and is where a device that cannot run the model says so.
     emit({ kind: 'phase', phase: 'warm-up' });
     const blank = blankPicture(job.manifest.image, model.transformers.RawImage);
-    await answer(model, blank, { prompt: firstPrompt(job.manifest), max_new_tokens: 2 });
+    await caption(model, blank, { prompt: firstPrompt(job.manifest), max_new_tokens: 2 });
     loaded = model;
     return { load_ms: performance.now() - started };
   },
 
-  async caption({ picture, prompt, max_new_tokens }, { signal, emit }) {
+  async caption({ picture, prompt, max_new_tokens, brief }, { signal, emit }) {
     if (!loaded) throw new Error('The model is not loaded.');
     const image = readPicture(picture, loaded.manifest.image, loaded.transformers.RawImage);
     picture.close();
-    return answer(loaded, image, { prompt, max_new_tokens, signal, onText: (text) => emit({ kind: 'text', text }) });
+    return caption(loaded, image, { prompt, max_new_tokens, brief, signal, onText: (text) => emit({ kind: 'text', text }) });
+  },
+
+  async ask(payload, { signal, emit }) {
+    if (!loaded) throw new Error('The model is not loaded.');
+    return ask(loaded, payload, { signal, onText: (text) => emit({ kind: 'text', text }) });
+  },
+
+  async forget() {
+    await forget();
+    return {};
   },
 }));

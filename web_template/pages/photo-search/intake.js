@@ -1,60 +1,189 @@
 /**
- * @file Takes photos in, whichever way they come: picked, dropped (folders too), or from the sample album.
+ * @file Takes photos in, whichever way they come: picked, dropped, pasted, as files, folders or handles, or from the
+ * sample album. All ways end in an `Arrival`, a list of files that nobody has opened yet.
  */
 
-/** @import { Album } from '../../shared/protocol.js' */
+/** @import { Album, PhotoItem } from '../../shared/protocol.js' */
 
 import { absolute } from '../../shared/config.js';
 
 /**
- * A photo that may be indexed. `key` tells two of them apart.
+ * Photos that came together. `root`: the folder they are from, with which their names begin; `complete`: it is all of
+ * that folder; `handle`: gives the folder again on the next visit; `others`: files of another kind, left out.
  *
- * @typedef {{ key: string, name: string, source: File | string }} Photo
+ * @typedef {{
+ *   kind: 'folder' | 'files' | 'sample',
+ *   root: string,
+ *   complete: boolean,
+ *   handle: FileSystemDirectoryHandle | null,
+ *   photos: PhotoItem[],
+ *   others: number,
+ * }} Arrival
  */
 
 /** Some systems give files no type, above all for HEIC; the ending then decides. */
-const PHOTO_ENDING = /\.(jpe?g|png|webp|gif|bmp|avif|heic|heif|tiff?)$/i;
+const PHOTO_ENDING = /\.(jpe?g|jfif|png|webp|gif|bmp|avif|heic|heif|hif|tiff?)$/i;
+/** What systems put beside photos, and no visitor calls a photo. */
+const NO_PHOTO = /(^|\/)(\.|__MACOSX\/|@eaDir\/|Thumbs\.db$)/i;
+/** Folders that are read at the same time. */
+const ABREAST = 8;
+
+/** @param {string} path @param {File} file */
+const isPhoto = (path, { type, name }) => !NO_PHOTO.test(path) && (/^image\/(?!svg)/.test(type) || PHOTO_ENDING.test(name));
+
+/** @param {File} file @param {string} [name] its path @returns {PhotoItem} */
+function itemOf(file, name = file.name) {
+  const zone_ms = new Date(file.lastModified).getTimezoneOffset() * 60_000;
+  return {
+    name,
+    size: file.size,
+    modified: Math.floor(file.lastModified / 1000),
+    local_ms: file.lastModified - zone_ms,
+    source: file,
+  };
+}
+
+/** @param {{ path: string, file: File }[]} found @param {Omit<Arrival, 'photos' | 'others'>} about @returns {Arrival} */
+function arrivalOf(found, about) {
+  const photos = found.filter(({ path, file }) => isPhoto(path, file));
+  return { ...about, photos: photos.map(({ path, file }) => itemOf(file, path)), others: found.length - photos.length };
+}
 
 /**
- * Keep what may be a photo.
+ * Files that were picked or pasted. A folder's files know their path, with the folder first.
  *
  * @param {Iterable<File>} files
- * @returns {{ photos: Photo[], others: number }} `others`: files of another kind, left out
+ * @returns {Arrival[]}
  */
 export function fromFiles(files) {
-  const all = [...files];
-  const photos = all
-    .filter(({ type, name }) => (type ? type.startsWith('image/') : PHOTO_ENDING.test(name)))
-    .map((file) => ({ key: `${file.name} ${file.size} ${file.lastModified}`, name: file.name, source: file }));
-  return { photos, others: all.length - photos.length };
+  /** @type {Map<string, { path: string, file: File }[]>} */
+  const roots = new Map();
+  for (const file of files) {
+    const path = file.webkitRelativePath || file.name;
+    const root = file.webkitRelativePath ? (path.split('/')[0] ?? '') : '';
+    roots.set(root, [...(roots.get(root) ?? []), { path, file }]);
+  }
+  return [...roots].map(([root, found]) =>
+    arrivalOf(found, { kind: root ? 'folder' : 'files', root, complete: root !== '', handle: null }),
+  );
 }
 
 /**
  * Read what was dropped, folders included.
  *
  * @param {DataTransfer} dropped
- * @returns {Promise<File[]>}
+ * @returns {Promise<Arrival[]>}
  */
-export async function filesOf(dropped) {
-  // Entries have to be taken at once: after the first await the list is empty.
-  const entries = [...dropped.items].map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry != null);
-  if (!entries.length) return [...dropped.files];
-  return (await Promise.all(entries.map(filesUnder))).flat();
+export async function fromDrop(dropped) {
+  // Everything has to be taken at once: after the first await the list is empty.
+  const items = [...dropped.items].filter(({ kind }) => kind === 'file');
+  const files = [...dropped.files];
+  const taken = items.map((item) => ({ entry: item.webkitGetAsEntry?.() ?? null, handle: handleOf(item) }));
+  if (!taken.some(({ entry }) => entry?.isDirectory)) return fromFiles(files);
+  /** @type {Arrival[]} */
+  const arrivals = [];
+  /** @type {File[]} */
+  const loose = [];
+  for (const { entry, handle } of taken) {
+    const opened = await handle;
+    if (opened?.kind === 'directory') arrivals.push(await fromFolder(/** @type {FileSystemDirectoryHandle} */ (opened)));
+    else if (entry?.isDirectory) arrivals.push(await fromEntry(/** @type {FileSystemDirectoryEntry} */ (entry)));
+    else if (entry) loose.push(await fileOf(/** @type {FileSystemFileEntry} */ (entry)));
+  }
+  return [...arrivals, ...fromFiles(loose)];
 }
 
-/** @param {FileSystemEntry} entry @returns {Promise<File[]>} */
-async function filesUnder(entry) {
-  if (entry.isFile) {
-    return [await new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject))];
+/** Chromium gives a handle, which can be kept for the next visit. @param {DataTransferItem} item @returns {Promise<FileSystemHandle | null>} */
+async function handleOf(item) {
+  const { getAsFileSystemHandle } = /** @type {{ getAsFileSystemHandle?: () => Promise<FileSystemHandle | null> }} */ (/** @type {unknown} */ (item));
+  return (await getAsFileSystemHandle?.call(item).catch(() => null)) ?? null;
+}
+
+/** @param {FileSystemFileEntry} entry @returns {Promise<File>} */
+const fileOf = (entry) => new Promise((resolve, reject) => entry.file(resolve, reject));
+
+/** @param {FileSystemDirectoryEntry} folder @returns {Promise<Arrival>} */
+async function fromEntry(folder) {
+  /** @type {{ path: string, file: File }[]} */
+  const found = [];
+  let complete = true;
+  /** @type {FileSystemDirectoryEntry[]} */
+  const waiting = [folder];
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    const reader = next.createReader();
+    try {
+      for (;;) {
+        /** @type {FileSystemEntry[]} */
+        const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+        if (!entries.length) break; // Chromium gives at most 100 at a time, and an empty list at the end
+        for (const entry of entries) {
+          if (entry.isDirectory) waiting.push(/** @type {FileSystemDirectoryEntry} */ (entry));
+          else found.push({ path: entry.fullPath.slice(1), file: await fileOf(/** @type {FileSystemFileEntry} */ (entry)) });
+        }
+      }
+    } catch {
+      complete = false; // what cannot be listed is not gone
+    }
   }
-  const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
-  /** @type {File[]} */
-  const files = [];
-  for (;;) {
-    /** @type {FileSystemEntry[]} */
-    const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!entries.length) return files; // Chromium gives at most 100 at a time, and an empty list at the end
-    files.push(...(await Promise.all(entries.map(filesUnder))).flat());
+  return arrivalOf(found, { kind: 'folder', root: folder.name, complete, handle: null });
+}
+
+/**
+ * List a folder behind a handle.
+ *
+ * @param {FileSystemDirectoryHandle} handle
+ * @returns {Promise<Arrival>}
+ */
+export async function fromFolder(handle) {
+  /** @type {{ path: string, file: File }[]} */
+  const found = [];
+  let complete = true;
+  /** @type {{ path: string, folder: FileSystemDirectoryHandle }[]} */
+  const waiting = [{ path: handle.name, folder: handle }];
+  const work = async () => {
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      const { path, folder } = next;
+      try {
+        for await (const [name, child] of folder.entries()) {
+          if (child.kind === 'directory') waiting.push({ path: `${path}/${name}`, folder: /** @type {FileSystemDirectoryHandle} */ (child) });
+          else found.push({ path: `${path}/${name}`, file: await /** @type {FileSystemFileHandle} */ (child).getFile() });
+        }
+      } catch {
+        complete = false;
+      }
+    }
+  };
+  while (waiting.length) await Promise.all(Array.from({ length: ABREAST }, work));
+  found.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return arrivalOf(found, { kind: 'folder', root: handle.name, complete, handle });
+}
+
+/**
+ * Whether a folder of an earlier visit may still be read. Only browsers that give handles for keeping have these calls.
+ *
+ * @param {FileSystemDirectoryHandle} handle @param {'queryPermission' | 'requestPermission'} how to look, or to ask the visitor
+ */
+export async function mayRead(handle, how) {
+  const asked = /** @type {Record<string, undefined | ((options: object) => Promise<PermissionState>)>} */ (/** @type {unknown} */ (handle));
+  return (await asked[how]?.call(handle, { mode: 'read' })) === 'granted';
+}
+
+/** Where the browser has a folder picker whose answer can be kept for the next visit. Frames of other sites have none. */
+export const canPickFolder = () => 'showDirectoryPicker' in window && window.self === window.top;
+
+/**
+ * Let the visitor choose a folder.
+ *
+ * @returns {Promise<Arrival | null>} null: they chose none
+ * @throws {DOMException} when the browser refuses to ask; the file input is then the way
+ */
+export async function pickFolder() {
+  const ask = /** @type {{ showDirectoryPicker: (options: object) => Promise<FileSystemDirectoryHandle> }} */ (/** @type {unknown} */ (window));
+  try {
+    return await fromFolder(await ask.showDirectoryPicker({ id: 'photos', mode: 'read', startIn: 'pictures' }));
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') return null;
+    throw error;
   }
 }
 
@@ -62,12 +191,14 @@ async function filesUnder(entry) {
  * List the sample album that came with the site.
  *
  * @param {string} url of album.json
- * @returns {Promise<Photo[]>}
+ * @param {string} root what the album is called
+ * @returns {Promise<Arrival>}
  */
-export async function fromAlbum(url) {
+export async function fromAlbum(url, root) {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`The sample album could not be read: the server answered ${response.status}.`);
+  if (!response.ok) throw new Error(`the server answered ${response.status}`);
   /** @type {Album} */
   const { photos } = await response.json();
-  return photos.map(({ name, path }) => ({ key: `sample ${path}`, name, source: absolute(path) }));
+  const items = photos.map(({ name, path }) => ({ name: `${root}/${name}`, size: 0, modified: 0, local_ms: NaN, source: absolute(path) }));
+  return { kind: 'sample', root, complete: true, handle: null, photos: items, others: 0 };
 }

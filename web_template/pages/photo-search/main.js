@@ -1,242 +1,354 @@
 /**
- * @file Photo search, page only: photos → worker → vectors; a sentence → worker → ranked photos.
- *
- * The model and the vectors live in worker.js, the ways in which photos arrive in intake.js, the pictures on screen in
- * gallery.js.
+ * @file Photo search, page only. Start reading here: photos arrive (intake.js), are read into the album (indexing.js),
+ * a query (searching.js) with filters (filters.js) gives a ranking, the grid (gallery.js) and the viewer (viewer.js)
+ * show it. The model, the vectors and what is kept between visits live in worker.js.
  */
 
-/** @import { PhotoCalls } from '../../shared/protocol.js' */
-/** @import { Photo } from './intake.js' */
+/** @import { AlbumFacts, PhotoCalls } from '../../shared/protocol.js' */
+/** @import { Arrival } from './intake.js' */
+/** @import { Found } from './searching.js' */
+/** @typedef {import('../../shared/session.js').Session<PhotoCalls>} Opened */
 
 import { isAbort } from '../../shared/bridge.js';
 import { absolute } from '../../shared/config.js';
-import { Session, openSession } from '../../shared/session.js';
-import { byRole, clearProblem, getState, part, say, setState, showProblem } from '../../shared/state.js';
+import { deleteStored } from '../../shared/keep.js';
+import { later, onLanguage, t } from '../../shared/language.js';
+import { openSession } from '../../shared/session.js';
+import { byRole, clearProblem, getState, say, setState, showProblem } from '../../shared/state.js';
+import { keepAwake, letSleep } from '../../shared/wake.js';
+import { comeBack, forgetOffer } from './coming-back.js';
+import { Filters } from './filters.js';
 import { Gallery } from './gallery.js';
-import { filesOf, fromAlbum, fromFiles } from './intake.js';
+import { Indexing } from './indexing.js';
+import { deleteAlbums } from './kept.js';
+import { fromAlbum } from './intake.js';
+import { Parts } from './parts.js';
+import { Pictures } from './pictures.js';
+import { download } from './saving.js';
+import { Searching } from './searching.js';
+import { Selection } from './selection.js';
+import { showResults, showStorageNote } from './telling.js';
+import { Viewer } from './viewer.js';
+import { onArrivals } from './ways-in.js';
+import { numberWords } from './wording.js';
 
-const SEARCH_AFTER_MS = 250;
-const MOST_RESULTS = 60;
-/** Why reading photos ended: the visitor's wish. Whatever else ends it, they are read again with the next model. */
-const STOPPED = new DOMException('The visitor stopped it.', 'AbortError');
+const root = document.documentElement;
+const field = byRole('query', HTMLInputElement);
+const nearButton = byRole('show-near', HTMLButtonElement);
 
-const gallery = new Gallery();
-const drop = byRole('drop', HTMLElement);
-const query = byRole('query', HTMLInputElement);
-const count = byRole('count', HTMLElement);
-const empty = byRole('empty', HTMLElement);
-const sampleButton = byRole('sample', HTMLButtonElement);
-const stopButton = byRole('stop', HTMLButtonElement);
-const bar = byRole('index-progress', HTMLProgressElement);
-
-/** @type {Session<PhotoCalls> | null} */
+/** @type {Opened | null} */
 let session = null;
-/** Every photo that was ever taken in; its place is its id in the worker. @type {Photo[]} */
-const photos = [];
-/** @type {Set<string>} */
-const known = new Set();
-/** Ids that wait for the worker. @type {number[]} */
-let waiting = [];
-let indexing = new AbortController();
-let busy = false;
-/** What of the last choice was not taken, in words. */
-let leftOut = '';
-let searching = new AbortController();
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let searchTimer;
+/** @type {AlbumFacts} */
+let album = { photos: 0, folded: 0, first: null, last: null, folders: [], unsaved: '' };
+/** @type {Found | null} */
+let found = null;
+let showsNear = false;
 
-// ------------------------------------------------------------------------------------------------ indexing
+const current = () => session;
+const pictures = new Pictures(current);
+const actions = {
+  open: (/** @type {number} */ _, /** @type {number} */ at) => viewer.open(shownGallery().rows, at),
+  select: (/** @type {number} */ row) => selection.toggle(row),
+  isSelected: (/** @type {number} */ row) => selection.has(row),
+};
+const results = new Gallery(byRole('results', HTMLElement), pictures, actions);
+const browsing = new Gallery(byRole('album', HTMLElement), pictures, actions);
+const shownGallery = () => (found ? results : browsing);
 
-/** @param {Photo[]} arrived @param {number} [others] files that are no photos */
-function take(arrived, others = 0) {
-  const fresh = arrived.filter(({ key }) => !known.has(key));
-  for (const photo of fresh) {
-    known.add(photo.key);
-    waiting.push(photos.push(photo) - 1);
-  }
-  const left_out = [
-    others && `${others} ${others === 1 ? 'file is' : 'files are'} no photo`,
-    arrived.length - fresh.length && `${arrived.length - fresh.length} already here`,
-  ].filter(Boolean);
-  leftOut = left_out.length ? ` (${left_out.join(', ')})` : '';
-  if (!fresh.length) say(leftOut ? `Nothing new${leftOut}.` : 'No photos were found there.');
-  else void work();
-}
-
-/** Index everything that waits, in one request after the other. */
-async function work() {
-  if (!session) return;
-  clearProblem();
-  setState('running');
-  if (busy) return;
-  busy = true;
-  indexing = new AbortController();
-  document.documentElement.toggleAttribute('data-indexing', true);
-  const started = performance.now();
-  let [done, all] = [0, 0];
-  /** @type {Set<number>} */
-  const open = new Set();
-  const rate = () => (done / ((performance.now() - started) / 1000)).toFixed(1);
-  try {
-    while (waiting.length && session) {
-      const ids = waiting;
-      waiting = [];
-      all += ids.length;
-      ids.forEach((id) => open.add(id));
-      say(`Reading ${ids.length} ${ids.length === 1 ? 'photo' : 'photos'}…`);
-      await session.request('index', { photos: ids.map((id) => ({ id, source: /** @type {Photo} */ (photos[id]).source })) }, {
-        signal: indexing.signal,
-        onEvent(event) {
-          if (event.kind !== 'indexed' && event.kind !== 'unreadable') return;
-          const photo = /** @type {Photo} */ (photos[event.id]);
-          open.delete(event.id);
-          if (event.kind === 'indexed') gallery.add(event.id, photo, event.thumbnail);
-          else gallery.addUnreadable(photo, event.why);
-          done += 1;
-          bar.max = all;
-          bar.value = done;
-          part(document, 'index-text').textContent = `${done} of ${all} · ${rate()} photos per second`;
-          showCount();
-        },
-      });
-    }
-    settle(`${readyWords()}${leftOut}.`);
-  } catch (error) {
-    if (indexing.signal.reason === STOPPED) forget(open);
-    if (isAbort(error)) settle(`Stopped. ${readyWords()}.`);
-    else session?.fail(error);
-  } finally {
-    busy = false;
-    document.documentElement.toggleAttribute('data-indexing', false);
+const viewer = new Viewer({
+  pictures,
+  session: current,
+  like: (example, only) => searchWith([example], only),
+  select: actions.select,
+  isSelected: actions.isSelected,
+  onClose: (at) => shownGallery().focus(at),
+});
+const selection = new Selection({
+  pictures,
+  runtime: () => session?.config.runtime.ort ?? '',
+  onChange: () => shownGallery().redraw(),
+  like: (rows) => void likeRows(rows),
+  remove: (rows) => void removeRows(rows),
+});
+const indexing = new Indexing({ pictures, onGrown: refresh, onSettled: settle });
+const filters = new Filters(current, () => void searching.run());
+const searching = new Searching(field, {
+  session: current,
+  filter: () => filters.value,
+  onStart() {
+    if (!indexing.busy && getState() === 'done') setState('running');
+  },
+  onFound(answer) {
+    [found, showsNear] = [answer, false];
+    showFound();
+  },
+  onBrowse(rows) {
+    found = null;
+    results.hide();
+    browsing.show(rows);
     showCount();
-  }
-  if (query.value.trim() && gallery.size) await search();
-}
+    if (!indexing.busy && getState() === 'running') settle('');
+  },
+  onFailed(name) {
+    say(later('“{name}” cannot be read by this browser.', { name }));
+    parts.show();
+    void searching.run();
+  },
+});
+const parts = new Parts(searching, () => void searching.run());
 
-/** Let photos that were not reached be taken in again later. @param {Iterable<number>} ids */
-function forget(ids) {
-  for (const id of [...ids, ...waiting]) known.delete(/** @type {Photo} */ (photos[id]).key);
-  waiting = [];
-}
+// ------------------------------------------------------------------------------------------------ what is shown
 
-const readyWords = () => `${gallery.size} ${gallery.size === 1 ? 'photo is' : 'photos are'} ready to be searched`;
-
-/** @param {string} text */
-function settle(text) {
-  if (!session) return;
-  const { notices } = session;
-  session.settle();
-  setState(gallery.size ? 'done' : 'ready');
-  say([text, ...notices].join(' '));
+function showFound() {
+  if (!found) return;
+  const { rows, scores, found: count, near } = found;
+  const shown = showsNear ? (near ? count + near : rows.length) : count;
+  browsing.hide();
+  results.show(rows.subarray(0, shown), scores.subarray(0, shown));
+  parts.show();
+  showCount();
+  if (!indexing.busy && session) setState(album.photos ? 'done' : 'ready');
 }
 
 function showCount() {
-  count.textContent = gallery.size === 1 ? '1 photo' : `${gallery.size} photos`;
-  document.documentElement.toggleAttribute('data-photos', gallery.size > 0 || busy);
-  showEmpty(gallery.size || busy ? '' : 'No photos yet.');
+  root.toggleAttribute('data-photos', album.photos > 0 || indexing.busy);
+  showResults({ found, showsNear, album, query: searching.text, filtered: filters.isActive, busy: indexing.busy, shown: browsing.rows.length });
+  showStorageNote(album.unsaved);
+  for (const role of ['filters', 'manage']) byRole(role, HTMLElement).hidden = !album.photos;
 }
 
-/** @param {string} text */
-function showEmpty(text) {
-  empty.textContent = text;
-  empty.hidden = text === '';
-}
-
-// ------------------------------------------------------------------------------------------------ searching
-
-/** Search for what stands in the field; an older search that is still under way counts no more. */
-async function search() {
-  clearTimeout(searchTimer);
-  searching.abort();
-  searching = new AbortController();
-  const { signal } = searching;
-  const text = query.value.trim();
-  if (!text || !session || !gallery.size) {
-    gallery.showAlbum();
-    if (text && session) showEmpty('Add photos first; then they can be searched.');
-    else showCount();
-    // Whatever was searched for is no longer; an error stays until it is answered.
-    if (!text && !busy && getState() !== 'error') settle(`${gallery.size ? readyWords() : 'No photos yet'}.`);
-    return;
-  }
-  if (!busy) setState('running');
+/** The album has changed: its facts, the filters and whatever is on screen follow. */
+async function refresh() {
+  if (!session) return;
   try {
-    const { hits, searched } = await session.request('search', { query: text, limit: MOST_RESULTS }, { signal });
-    if (signal.aborted) return;
-    gallery.showResults(hits);
-    showEmpty('');
-    const all = hits.length === searched ? `${searched} photos ranked` : `The best ${hits.length} of ${searched} photos`;
-    say(`${all} for “${text}”.`);
-    if (!busy) setState('done');
+    showAlbum(await session.request('overview', null));
+    if (searching.asks) searching.soon();
+    else await searching.run();
   } catch (error) {
-    if (isAbort(error) || signal.aborted) return;
-    session?.fail(error);
+    if (!isAbort(error)) session?.fail(error);
   }
 }
 
-query.oninput = () => {
-  clearTimeout(searchTimer);
-  searchTimer = setTimeout(() => void search(), query.value.trim() ? SEARCH_AFTER_MS : 0);
-};
-query.form?.addEventListener('submit', (event) => {
-  event.preventDefault(); // CSP's form-action 'none' forbids it anyway
-  void search();
-});
-
-// ------------------------------------------------------------------------------------------------ controls
-
-for (const role of ['pick', 'pick-folder']) {
-  const input = byRole(role, HTMLInputElement);
-  input.onchange = () => {
-    const { photos: arrived, others } = fromFiles(input.files ?? []);
-    input.value = ''; // so that the same choice counts again after a stop
-    take(arrived, others);
-  };
+/** @param {AlbumFacts} facts */
+function showAlbum(facts) {
+  album = facts;
+  filters.show(facts);
+  showCount();
 }
 
-sampleButton.onclick = () => void takeSample();
-stopButton.onclick = () => indexing.abort(STOPPED);
+/** Nothing is being read any more. @param {string} words what ended it @param {string} [left_out] */
+function settle(words, left_out = '') {
+  letSleep();
+  if (!session) return;
+  const { notices } = session;
+  session.settle();
+  if (getState() !== 'error') setState(album.photos ? 'done' : 'ready');
+  const photos = () => t(album.photos === 1 ? '{count} photo is ready to be searched' : '{count} photos are ready to be searched', { count: numberWords(album.photos) });
+  const ready = () => (album.photos ? `${photos()}${left_out && ` (${left_out})`}.` : [t('No photos yet.'), left_out && `${left_out}.`].filter(Boolean).join(' '));
+  say(() => [words, ready(), ...notices].filter(Boolean).join(' '));
+}
+
+// ------------------------------------------------------------------------------------------------ what visitors do
+
+/** @param {{ row?: number, picture?: Blob, name: string, url: string }[]} examples @param {boolean} only */
+function searchWith(examples, only) {
+  examples.forEach((example, i) => searching.addExample(example, only && i === 0));
+  parts.show();
+  field.focus();
+  scrollTo({ top: 0 });
+  void searching.run();
+}
+
+/** @param {number[]} rows */
+async function likeRows(rows) {
+  const shown = await Promise.all(rows.map((row) => pictures.get(row)));
+  searchWith(shown.map(({ facts, url }) => ({ row: facts.row, name: facts.name, url })), true);
+}
+
+/** @param {number[]} rows */
+async function removeRows(rows) {
+  if (!session) return;
+  try {
+    const facts = await session.request('remove', { rows });
+    selection.clear();
+    pictures.forget();
+    showAlbum(facts);
+    say(later('{count} photos were removed from the album. The files stay where they are.', { count: numberWords(rows.length) }));
+    await searching.run();
+  } catch (error) {
+    if (!isAbort(error)) session?.fail(error);
+  }
+}
+
+/** @param {Arrival[]} arrivals */
+function take(arrivals) {
+  if (!session) return;
+  forgetOffer();
+  keepAwake();
+  setState('running');
+  void indexing.take(arrivals);
+}
 
 async function takeSample() {
-  const album = session?.config.sample?.album;
-  if (!album) return;
+  const sample = await openSample();
+  if (sample) take([sample]);
+}
+
+async function openSample() {
+  const address = session?.config.sample?.album;
+  if (!address) return null;
   try {
-    take(await fromAlbum(absolute(album)));
+    return await fromAlbum(absolute(address), 'Sample album');
   } catch (error) {
-    showProblem({
-      title: 'The sample album is not there',
+    tellProblem({
+      title: later('The sample album is not there'),
       what: error instanceof Error ? error.message : String(error),
-      todo: 'Try again, or use your own photos.',
-      retry() {
-        settle('Opening the sample album…');
+      todo: later('Try again, or use your own photos.'),
+      retry: () => {
+        settle('');
         void takeSample();
       },
+    });
+    return null;
+  }
+}
+
+/** Show a problem where it is seen, however far down the album the visitor is. @param {import('../../shared/state.js').Problem} problem */
+function tellProblem(problem) {
+  showProblem(problem);
+  byRole('error', HTMLElement).scrollIntoView({ block: 'center' });
+}
+
+/** @param {File} file */
+async function openIndexFile(file) {
+  if (!session) return;
+  say(later('Opening {name}…', { name: file.name }));
+  try {
+    const facts = await session.request('openFile', { file });
+    pictures.forget();
+    showAlbum(facts);
+    settle(t('{count} photos came with {name}.', { count: numberWords(facts.opened), name: file.name }));
+    await searching.run();
+  } catch (error) {
+    if (isAbort(error)) return;
+    if (!(error instanceof Error) || error.name !== 'IndexError') return session?.fail(error);
+    tellProblem({
+      title: later('{name} cannot be opened', { name: file.name }),
+      what: error.message,
+      todo: later('Make the index with the model of this page: webgpu-demo index.'),
+      action: later('Back to the album'),
+      retry: () => settle(''),
     });
   }
 }
 
-// The whole page takes drops, so that a photo let go beside the field does not replace the page.
-addEventListener('dragover', (event) => {
-  event.preventDefault();
-  drop.toggleAttribute('data-over', session !== null);
-});
-addEventListener('dragleave', (event) => {
-  if (!event.relatedTarget) drop.removeAttribute('data-over');
-});
-addEventListener('drop', async (event) => {
-  event.preventDefault();
-  drop.removeAttribute('data-over');
-  if (!event.dataTransfer) return;
-  if (!session) {
-    say('Start the page first; then photos can be dropped here.');
-    return;
+async function saveIndex() {
+  if (!session) return;
+  say(later('Writing the index…'));
+  try {
+    const { file } = await session.request('export', null);
+    download(file, 'album.index');
+    say(later('album.index holds {count} photos, their thumbnails and nothing else.', { count: numberWords(album.photos) }));
+  } catch (error) {
+    if (!isAbort(error)) session?.fail(error);
+  }
+}
+
+/** Index, thumbnails and, unless they go already, the files of the model. @param {boolean} models */
+async function deleteEverything(models) {
+  indexing.reset();
+  searching.stop();
+  found = null;
+  results.hide();
+  selection.clear();
+  filters.reset();
+  searching.clearExamples();
+  field.value = '';
+  pictures.forget();
+  pictures.sources.clear();
+  if (models) await deleteStored(absolute('./'));
+  if (session) showAlbum(await session.request('forget', null));
+  else await deleteAlbums();
+  forgetOffer();
+  parts.show();
+  if (!session) return;
+  await searching.run();
+  setState('ready');
+  say(later('Everything is deleted: no index, no thumbnails, no model is stored here.'));
+}
+
+// ------------------------------------------------------------------------------------------------ opening
+
+/** @param {Opened} opened */
+async function openAlbum(opened) {
+  const { collection } = opened.config;
+  const address = collection ? absolute(collection.index) : null;
+  root.toggleAttribute('data-collection', collection !== null && collection !== undefined);
+  if (collection?.photos_url) {
+    const base = collection.photos_url;
+    pictures.addressOf = (name) => absolute(base + name.split('/').map(encodeURIComponent).join('/'));
   }
   try {
-    const { photos: arrived, others } = fromFiles(await filesOf(event.dataTransfer));
-    take(arrived, others);
+    const { origins, ...facts } = await opened.request('open', { collection_url: address }, {
+      onEvent: (event) => event.kind === 'opening' && bar(event.loaded_bytes, event.total_bytes),
+    });
+    if (opened !== session) return;
+    showAlbum(facts);
+    await searching.run();
+    if (address) await opened.request('complete', null).then(showAlbum);
+    if (filters.wantsTags && album.photos) await filters.findTags();
+    if (!indexing.busy) settle('');
+    indexing.attach(opened);
+    await comeBack(origins, { take, openSample, pictures });
+    if (opened.query.source === 'sample' && !origins.some(({ kind }) => kind === 'sample')) await takeSample();
   } catch (error) {
-    say(`What was dropped could not be read (${error instanceof Error ? error.message : String(error)}). Use the buttons instead.`);
+    if (!isAbort(error)) opened.fail(error);
   }
+}
+
+/** @param {number} done @param {number} all bytes */
+function bar(done, all) {
+  Object.assign(byRole('index-progress', HTMLProgressElement), { max: all || 1, value: done });
+  root.toggleAttribute('data-opening', done < all);
+}
+
+// ------------------------------------------------------------------------------------------------ controls
+
+nearButton.onclick = () => {
+  showsNear = !showsNear;
+  showFound();
+};
+byRole('scores', HTMLInputElement).onchange = ({ target }) => {
+  results.showScores = /** @type {HTMLInputElement} */ (target).checked;
+};
+byRole('sample', HTMLButtonElement).onclick = () => void takeSample();
+byRole('export', HTMLButtonElement).onclick = () => void saveIndex();
+const confirm = byRole('confirm', HTMLDialogElement);
+byRole('delete', HTMLButtonElement).onclick = () => confirm.showModal();
+confirm.onclose = () => {
+  if (confirm.returnValue !== 'delete') return;
+  confirm.returnValue = '';
+  deleteEverything(true).catch((error) => session?.fail(error));
+};
+
+onArrivals({
+  isOpen: () => session !== null && !root.hasAttribute('data-collection'),
+  onPhotos: take,
+  onIndex: (file) => void openIndexFile(file),
+  onExamples: (files) => searchWith(files.map((file) => ({ picture: file, name: file.name, url: URL.createObjectURL(file) })), false),
+});
+
+onLanguage(() => {
+  filters.redraw();
+  if (session) {
+    filters.show(album);
+    showCount();
+  }
+  selection.show();
+  parts.show();
+  indexing.redraw();
+  results.redraw();
+  browsing.redraw();
 });
 
 void openSession(/** @type {import('../../shared/session.js').Page<PhotoCalls>} */ ({
@@ -244,24 +356,25 @@ void openSession(/** @type {import('../../shared/session.js').Page<PhotoCalls>} 
   sources: ({ sample }) => (sample?.album ? ['sample'] : []),
   allowVideoUrl: false,
   onOffer(opened) {
-    sampleButton.hidden = !opened.config.sample?.album;
-    query.value = opened.query.q ?? '';
+    byRole('sample', HTMLButtonElement).hidden = !opened.config.sample?.album;
+    field.value = opened.query.q ?? '';
+    filters.readAddress();
+    parts.models = opened.manifest;
   },
   onReady(opened) {
     session = opened;
     clearProblem();
-    // After a failure the new worker has an empty index: what was there is read again, once (a photo that was stopped
-    // and taken in again has two ids).
-    const ids = new Map(photos.map(({ key }, id) => [key, id]));
-    waiting = [...ids].filter(([key]) => known.has(key)).map(([, id]) => id);
-    gallery.reset();
-    showCount();
-    if (waiting.length) void work();
-    else if (opened.query.source === 'sample') void takeSample();
+    pictures.forget();
+    searching.forgetRows();
+    selection.clear();
+    void openAlbum(opened);
   },
   onLost() {
     session = null;
-    searching.abort();
-    indexing.abort();
+    searching.stop();
+    viewer.close();
+    indexing.detach();
+    letSleep();
   },
+  onDelete: () => deleteEverything(false),
 }));

@@ -1,152 +1,254 @@
 /**
- * @file Photo search, model only: photos become unit vectors, a sentence becomes one, the nearest win. No DOM.
- *
- * The index lives in this worker's memory and nowhere else. Album-sized collections are compared one by one: 10,000
- * photos of 512 numbers are 20 MB and a few milliseconds.
+ * @file Photo search, model and album: photos become vectors (pipeline.js), the album keeps them (album.js), a query
+ * becomes scores and a ranking (ranking.js, cutoff.js). No DOM. The requests stand in shared/protocol.d.ts.
  */
 
-/** @import { Hit, LoadJob, PhotoCalls, PhotoItem } from '../../shared/protocol.js' */
-/** @import { Options, Transformers } from '../../shared/runtime.js' */
+/** @import { PhotoCalls, PhotoFilter, PhotoQuery } from '../../shared/protocol.js' */
+/** @import { Cutoff } from './cutoff.js' */
+/** @import { Model } from './model.js' */
 
-import { blankPicture, keepSize, readPicture } from '../../shared/picture.js';
+import { openIndex } from '../../shared/index-file.js';
 import { withRuntime } from '../../shared/runtime.js';
 import { serve } from '../../shared/serve.js';
-import { decodePhoto, makeThumbnail } from './decode.js';
+import { Album } from './album.js';
+import { NEUTRAL, measureCutoff } from './cutoff.js';
+import { LABELS, sentenceOf } from './labels.js';
+import { embedPictures, embedText, loadModel, pictureOf, spaceOf, warmUp } from './model.js';
+import { describeAlbum, isAllowed } from './overview.js';
+import { Decoder, runPhotos } from './pipeline.js';
+import { combine, rank } from './ranking.js';
+import { Store } from './store.js';
+import { Tags } from './tags.js';
 
-/**
- * Photos in one run of the model. On WASM more than one gains nothing, and q8 graphs take the range of their
- * activations over the whole batch: a photo's vector would depend on its neighbours.
- */
-const BATCH = { webgpu: 8, wasm: 1 };
+/** Photos for which the cut-off is measured anew when the album has grown by more than a tenth. */
+const GROWTH = 1.1;
 
-/** @type {Awaited<ReturnType<typeof loadModel>> | null} */
+/** @type {{ model: Model, decoder: Decoder, space: string, dimensions: number } | null} */
 let loaded = null;
-/** @type {{ id: number, vector: Float32Array }[]} */
-const index = [];
+/** @type {Album | null} */
+let album = null;
+/** @type {Store | null} */
+let store = null;
+/** @type {{ cutoff: Cutoff, alive: number } | null} */
+let measured = null;
+/** @type {Tags | null} */
+let tags = null;
 
-/** @param {LoadJob} job @param {Transformers} transformers @param {Options} options */
-async function loadModel(job, transformers, options) {
-  const { AutoProcessor, AutoTokenizer, CLIPTextModelWithProjection, CLIPVisionModelWithProjection } = transformers;
-  const { dtype, ...rest } = options;
-  const name = job.model_name;
-  const processor = await AutoProcessor.from_pretrained(name);
-  keepSize(processor);
-  return {
-    transformers,
-    processor,
-    tokenizer: await AutoTokenizer.from_pretrained(name),
-    textModel: await CLIPTextModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.text_model }),
-    visionModel: await CLIPVisionModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.vision_model }),
-    manifest: job.manifest,
-    batch: BATCH[job.plan.device],
-  };
+/** @template T @param {T | null} value @returns {T} */
+function present(value) {
+  if (value === null) throw new Error('The model is not loaded.');
+  return value;
 }
 
 /**
- * Split a [rows, width] tensor into rows of length 1.
+ * Vectors of sentences that never change, from the last visit or computed now.
  *
- * @param {import('@huggingface/transformers').Tensor} embeds
- * @returns {Float32Array[]}
- * @throws {Error} when the numbers are no directions: a device that computes wrongly must not rank photos
+ * @param {readonly string[]} sentences @param {(done: number) => void} [onProgress] @param {AbortSignal} [signal]
  */
-function unitRows(embeds) {
-  const [rows = 0, width = 0] = embeds.dims;
-  const data = Float32Array.from(/** @type {Float32Array} */ (embeds.data));
-  return Array.from({ length: rows }, (_, row) => {
-    const vector = data.subarray(row * width, (row + 1) * width);
-    const length = Math.hypot(...vector);
-    if (!Number.isFinite(length) || length === 0) throw new Error('The model returned numbers that are no embedding.');
-    return vector.map((value) => value / length);
-  });
-}
-
-/** @param {NonNullable<typeof loaded>} model @param {import('@huggingface/transformers').RawImage[]} pictures */
-async function embedPictures({ processor, visionModel }, pictures) {
-  const { pixel_values } = await processor(pictures);
-  const { image_embeds } = await visionModel({ pixel_values });
-  return unitRows(image_embeds);
-}
-
-/** @param {NonNullable<typeof loaded>} model @param {string} text */
-async function embedText({ tokenizer, textModel, manifest }, text) {
-  const inputs = tokenizer([text], { padding: 'max_length', max_length: manifest.context.text_tokens, truncation: true });
-  const { text_embeds } = await textModel(inputs);
-  const [vector] = unitRows(text_embeds);
-  if (!vector) throw new Error('The model returned no embedding for the text.');
-  return vector;
-}
-
-/** @param {Float32Array} a @param {Float32Array} b */
-function dot(a, b) {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += /** @type {number} */ (a[i]) * /** @type {number} */ (b[i]);
-  return sum;
-}
-
-/**
- * Decode one photo: the picture for the model and the thumbnail. The decoded photo is gone when this returns.
- *
- * @param {NonNullable<typeof loaded>} model
- * @param {PhotoItem} photo
- */
-async function openPhoto({ manifest, transformers }, { id, source }) {
-  const bitmap = await decodePhoto(source, manifest.image);
-  try {
-    const picture = readPicture(bitmap, manifest.image, transformers.RawImage);
-    return { id, picture, thumbnail: await makeThumbnail(bitmap), width: bitmap.width, height: bitmap.height };
-  } finally {
-    bitmap.close();
+async function textVectors(sentences, onProgress = () => {}, signal) {
+  const { model } = present(loaded);
+  const name = sentences.join('|'); // another list has vectors of its own
+  const kept = await store?.texts(name).catch(() => undefined);
+  if (kept) return kept;
+  const vectors = [];
+  for (const sentence of sentences) {
+    signal?.throwIfAborted();
+    vectors.push(await embedText(model, sentence));
+    onProgress(vectors.length);
+    await new Promise((resolve) => setTimeout(resolve)); // a search may go first
   }
+  await store?.putTexts(name, vectors).catch(() => {}); // without room they are computed again next time
+  return vectors;
 }
+
+async function currentCutoff() {
+  const { index } = present(album);
+  if (measured && index.alive <= measured.alive * GROWTH && index.alive * GROWTH >= measured.alive) return measured.cutoff;
+  const neutral = await textVectors(NEUTRAL);
+  measured = { cutoff: measureCutoff(neutral.map((vector) => index.scores(vector))), alive: index.alive };
+  return measured.cutoff;
+}
+
+/** @param {PhotoQuery} query */
+async function scoreParts({ terms, rows, pictures }) {
+  const { model } = present(loaded);
+  const { index } = present(album);
+  const parts = [];
+  for (const { text, weight } of terms) {
+    parts.push({ weight, example: false, scores: index.scores(await embedText(model, text)) });
+  }
+  for (const row of rows) parts.push({ weight: 1, example: true, scores: index.scores(index.vector(row)) });
+  for (const bitmap of pictures) {
+    const [vector] = await embedPictures(model, [pictureOf(model, bitmap)]);
+    if (vector) parts.push({ weight: 1, example: true, scores: index.scores(vector) });
+  }
+  return parts;
+}
+
+/** @param {PhotoFilter} filter @returns {(row: number) => boolean} */
+function passes(filter) {
+  const { index, twins } = present(album);
+  const tagged = filter.tag ? tags?.rows(filter.tag) ?? new Set() : null;
+  return (row) =>
+    isAllowed(index, row, filter) && (!filter.fold || twins.leader(row) === row) && (!tagged || tagged.has(row));
+}
+
+const overview = () => describeAlbum(present(album));
 
 serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Handler<PhotoCalls[T]> }} */ ({
   async load(job, { emit }) {
     const started = performance.now();
     const model = await withRuntime(job, emit, (transformers, options) => loadModel(job, transformers, options));
-    // The first runs compile shaders, and are where a device that cannot run the model says so.
     emit({ kind: 'phase', phase: 'warm-up' });
-    const blank = blankPicture(job.manifest.image, model.transformers.RawImage);
-    await embedPictures(model, Array(model.batch).fill(blank));
-    await embedText(model, 'a photo');
-    loaded = model;
+    const dimensions = await warmUp(model);
+    loaded = { model, decoder: new Decoder(job.ort_url), space: spaceOf(job.manifest), dimensions };
     return { load_ms: performance.now() - started };
   },
 
-  async index({ photos }, { signal, emit }) {
-    const model = loaded;
-    if (!model) throw new Error('The model is not loaded.');
-    const started = performance.now();
-    let [indexed, unreadable] = [0, 0];
-    for (let next = 0; next < photos.length; next += model.batch) {
-      signal.throwIfAborted();
-      /** @type {Awaited<ReturnType<typeof openPhoto>>[]} */
-      const batch = [];
-      for (const photo of photos.slice(next, next + model.batch)) { // one after the other: only one is ever decoded
-        try {
-          batch.push(await openPhoto(model, photo));
-        } catch (error) {
-          unreadable += 1;
-          emit({ kind: 'unreadable', id: photo.id, why: error instanceof Error ? error.message : String(error) });
-        }
-      }
-      if (!batch.length) continue;
-      const vectors = await embedPictures(model, batch.map(({ picture }) => picture));
-      batch.forEach(({ id, thumbnail, width, height }, row) => {
-        index.push({ id, vector: /** @type {Float32Array} */ (vectors[row]) });
-        emit({ kind: 'indexed', id, thumbnail, width, height });
-      });
-      indexed += batch.length;
+  async open({ collection_url }, { emit, signal }) {
+    const { model, space, dimensions } = present(loaded);
+    measured = tags = null;
+    if (collection_url) {
+      const index = await openIndex(collection_url, { space, signal, onProgress: (progress) => emit({ kind: 'opening', ...progress }) });
+      album = Album.of(index);
+      index.complete.then(
+        () => (measured = null),
+        () => {}, // the page asks for completeness itself and reports it
+      );
+      return { ...overview(), origins: [] };
     }
+    store = await Store.open(space);
+    album = await Album.restore({ space, model: model.manifest.name, dimensions }, store);
+    return { ...overview(), origins: (await store?.origins()) ?? [] };
+  },
+
+  async complete() {
+    await present(album).index.complete;
+    await present(album).findTwins();
+    return overview();
+  },
+
+  async compare({ listing, root, complete }) {
+    const { fresh, known, gone } = present(album).compare(listing, root, complete);
+    if (gone.length) await present(album).remove(gone);
+    return { fresh, known, gone: gone.length };
+  },
+
+  async note(origin) {
+    await store?.putOrigin(origin).catch(() => {}); // without it the next visit starts with what is there
+    return null;
+  },
+
+  async index({ photos }, { signal, emit }) {
+    const started = performance.now();
+    const target = present(album);
+    let [indexed, unreadable] = [0, 0];
+    try {
+      for await (const outcomes of runPhotos(photos, { ...present(loaded), signal })) {
+        for (const outcome of outcomes) {
+          if ('why' in outcome) {
+            unreadable += 1;
+            emit({ kind: 'unreadable', at: outcome.at, why: outcome.why });
+            continue;
+          }
+          const { photo, prepared, vector } = outcome;
+          const { name, size, modified } = photo;
+          const { date, place, hash, thumbnail } = prepared;
+          const row = target.add({ name, size, modified, date: date ?? photo.local_ms, place, hash, thumbnail, vector });
+          indexed += 1;
+          emit({ kind: 'indexed', at: outcome.at, row });
+        }
+        await target.saveSome();
+        emit({ kind: 'saved', unsaved: target.unsaved });
+      }
+    } finally {
+      await target.tidy();
+    }
+    tags?.forget();
     return { indexed, unreadable, total_ms: performance.now() - started };
   },
 
-  async search({ query, limit }, { signal }) {
-    if (!loaded) throw new Error('The model is not loaded.');
-    const wanted = await embedText(loaded, query);
-    signal.throwIfAborted();
-    /** @type {Hit[]} */
-    const hits = index.map(({ id, vector }) => ({ id, score: dot(wanted, vector) }));
-    hits.sort((a, b) => b.score - a.score);
-    return { hits: hits.slice(0, limit), searched: index.length };
+  async search({ query, filter }, { signal }) {
+    try {
+      const cutoff = await currentCutoff();
+      signal.throwIfAborted();
+      const parts = await scoreParts(query);
+      signal.throwIfAborted();
+      const total = combine(parts, cutoff);
+      const allowed = passes(filter);
+      const examples = new Set(query.rows);
+      const ranking = rank(total.scores, total.cutoff, (row) => allowed(row) && !examples.has(row));
+      return { ...ranking, cutoff: total.cutoff.found };
+    } finally {
+      for (const bitmap of query.pictures) bitmap.close();
+    }
+  },
+
+  async browse({ filter }) {
+    const { index } = present(album);
+    const allowed = passes(filter);
+    const rows = [];
+    for (let row = 0; row < index.count; row++) if (index.isAlive(row) && allowed(row)) rows.push(row);
+    const date = (/** @type {number} */ row) => index.date(row) || 0; // NaN: unknown
+    rows.sort((a, b) => date(b) - date(a) || a - b);
+    return { rows: Uint32Array.from(rows) };
+  },
+
+  async facts({ rows }) {
+    const { index, twins } = present(album);
+    return {
+      facts: rows.map((row) => ({
+        row, name: index.name(row), size: index.size(row), date: index.date(row), place: index.place(row), twins: twins.twins(row),
+      })),
+    };
+  },
+
+  async thumbnails({ rows }) {
+    return { thumbnails: await Promise.all(rows.map((row) => present(album).thumbnail(row).catch(() => null))) };
+  },
+
+  async tag(_, { emit, signal }) {
+    const { index } = present(album);
+    const all = LABELS.length;
+    const vectors = await textVectors(LABELS.map(sentenceOf), (done) => emit({ kind: 'labels', done, all }), signal);
+    tags ??= new Tags();
+    await tags.assign(index, LABELS, vectors, await currentCutoff(), signal);
+    return { tags: tags.counts() };
+  },
+
+  async overview() {
+    return overview();
+  },
+
+  async openFile({ file }) {
+    const { space } = present(loaded);
+    await openIndex(file, { space }); // says what is wrong with it before anything is touched
+    const opened = await present(album).openFile(file);
+    tags?.forget();
+    return { opened, ...overview() };
+  },
+
+  async remove({ rows }) {
+    await present(album).remove(rows);
+    tags?.forget();
+    return overview();
+  },
+
+  async export() {
+    return { file: await present(album).export() };
+  },
+
+  async render({ source }) {
+    return present(loaded).decoder.ask('render', { source });
+  },
+
+  async forget() {
+    const { model, space, dimensions } = present(loaded);
+    store?.close();
+    await Store.deleteAll();
+    measured = tags = null;
+    store = await Store.open(space);
+    album = await Album.restore({ space, model: model.manifest.name, dimensions }, store);
+    return overview();
   },
 }));

@@ -1,0 +1,124 @@
+"""What was published where: `.webgpu-demo.json` in the project's folder, so that the next run needs no flags.
+
+It holds names, commits and choices; never a token. It may be committed to the project's own repository.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from builder.errors import PublishError, did_you_mean
+from builder.manifest import parse
+
+FILE_NAME = ".webgpu-demo.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """One published page. ``made`` are the repositories that a run created, as in "space owner/name".
+
+    ``space``, ``model_repo`` and ``server_space`` are Hub ids, ``server`` is the fallback's address; ``commit``,
+    ``model_commit`` and ``server_commit`` are what the last run left there, ``previous`` the Space's commit before.
+    ``model``, ``fallback`` and the others are the options that the next run takes over.
+    """
+
+    page: str
+    space: str
+    model: str | None = None
+    model_repo: str | None = None
+    fallback: str = "auto"
+    private: bool = False
+    title: str | None = None
+    threads: bool = False
+    address: str | None = None
+    commit: str | None = None
+    previous: str | None = None
+    model_commit: str | None = None
+    server_space: str | None = None
+    server_commit: str | None = None
+    server: str | None = None
+    made: tuple[str, ...] = field(default_factory=tuple)
+
+
+def read_all(folder: Path) -> Mapping[str, Publication]:
+    """Space → publication.
+
+    Raises:
+        PublishError: the file cannot be read.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return {}
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if raw["format"] != FORMAT:
+            raise ValueError(f"its format is {raw['format']!r}, this version reads {FORMAT}")
+        return {entry["space"]: parse(Publication, entry) for entry in raw["published"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PublishError(
+            f"{path} cannot be read: {error}", hint="mend it, or remove it and name everything with options again"
+        ) from error
+
+
+def find(folder: Path, *, page: str | None = None, space: str | None = None) -> Publication | None:
+    """The remembered publication that is meant: of that Space (without its owner, too), of that page, or the only one.
+
+    Raises:
+        PublishError: several could be meant.
+    """
+    known = read_all(folder)
+    if space is not None:
+        return known.get(space) or next((e for name, e in known.items() if name.endswith(f"/{space}")), None)
+    found = [entry for entry in known.values() if page is None or entry.page == page]
+    if len(found) > 1:
+        names = ", ".join(entry.space for entry in found)
+        raise PublishError(f"{len(found)} Spaces are remembered here: {names}", hint="name one of them with --space")
+    return found[0] if found else None
+
+
+def find_space(folder: Path, space: str | None) -> Publication:
+    """The publication that is to be looked at or removed.
+
+    Raises:
+        PublishError: there is none, or several.
+    """
+    entry = find(folder, space=space)
+    if entry is None:
+        known = read_all(folder)
+        what = f"{space} was not published from here" if space else "nothing was published from here"
+        hint = did_you_mean(space or "", known) if known else "publish first, or go to the folder you published from"
+        raise PublishError(f"{what}: {folder / FILE_NAME} does not name it", hint=hint)
+    return entry
+
+
+def remember(folder: Path, entry: Publication) -> None:
+    """Write a publication down, in place of the one of the same Space."""
+    _write(folder, {**read_all(folder), entry.space: entry})
+
+
+def forget(folder: Path, space: str) -> None:
+    """Strike a publication out."""
+    _write(folder, {name: entry for name, entry in read_all(folder).items() if name != space})
+
+
+def _write(folder: Path, entries: Mapping[str, Publication]) -> None:
+    path = folder / FILE_NAME
+    part = path.with_name(f"{FILE_NAME}.part")
+    record = {"format": FORMAT, "published": [asdict(entry) for _, entry in sorted(entries.items())]}
+    try:
+        if not entries:
+            path.unlink(missing_ok=True)
+            return
+        part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise PublishError(
+            f"{path} cannot be written: {(error.strerror or str(error)).lower()}",
+            hint="run the command in a folder of yours",
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)

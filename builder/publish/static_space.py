@@ -1,0 +1,121 @@
+"""Target: a static Space of the Hub, prebuilt, so that no build of the Hub's is paid for.
+
+The site's files go up as they are; beside them a README.md, whose front matter tells the Hub what this is, and a
+thumbnail. A static Space shows its variables and secrets to every visitor: none are ever set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from builder.publish._contract import Applied, Change, Plan, Report
+from builder.publish.files import LocalFile, from_bytes
+from builder.publish.repository import Repository
+from builder.publish.space_card import CARD, render_card, shorten
+
+COST = "free: static Spaces cost nothing on any account"
+THUMBNAIL = "thumbnail.png"
+OWN = frozenset({CARD, THUMBNAIL})
+ISOLATION = {
+    "cross-origin-embedder-policy": "require-corp",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "cross-origin",
+}
+"""With these headers a page is cross-origin isolated, without which WebAssembly has one thread. WebGPU needs none."""
+
+Photograph = Callable[[], bytes | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticSpace:
+    """``files`` are the site's, its manifest.json among them; ``card`` is README.md.
+
+    ``photograph`` takes a picture of the page for the thumbnail, where this machine can (None where it cannot): that
+    takes a while and differs each time, so it is asked only when something else changes.
+    """
+
+    repository: Repository
+    files: tuple[LocalFile, ...]
+    card: LocalFile
+    private: bool
+    photograph: Photograph | None = None
+
+    def plan(self) -> Plan:
+        head = self.repository.head()
+        self.repository.check_usable(head, sdk="static")
+        self.repository.check_visibility(head, private=self.private)
+        kept = [*self.files, self.card]
+        there = head is not None and THUMBNAIL in head.files
+        changes = [c for c in self.repository.changes(kept, head) if c.path != THUMBNAIL]
+        pending = any(change.action != "keep" for change in changes)
+        if self.photograph is not None and (pending or not there):
+            changes.append(Change(path=THUMBNAIL, action="change" if there else "add", size_bytes=None))
+        return Plan(
+            target="static Space",
+            place=self.repository.id,
+            exists=head is not None,
+            changes=tuple(changes),
+            cost=COST,
+        )
+
+    def apply(self, report: Report) -> Applied:
+        plan = self.plan()
+        before = self.repository.head()
+        if not plan.exists:
+            report(f"creating the static Space {self.repository.id}")
+        self.repository.create(private=self.private, space_sdk="static")
+        files = [*self.files, self.card]
+        if any(change.path == THUMBNAIL for change in plan.pending) and self.photograph is not None:
+            report("taking a picture of the page")
+            picture = self.photograph()
+            if picture is not None:
+                files.append(from_bytes(THUMBNAIL, picture))
+        # What is not among the files stays: a thumbnail is not taken away because no browser is installed here.
+        commit = Repository(
+            session=self.repository.session, id=self.repository.id, kind="space", ours=frozenset({CARD})
+        ).put(files, message="Publish the page")
+        head = self.repository.head()
+        return Applied(
+            target="static Space",
+            place=self.repository.id,
+            address=(head.host if head is not None and head.host else self.repository.address),
+            commit=commit.oid,
+            previous=commit.previous if before is not None and before.has_manifest else None,
+            changed=commit.changed,
+            made=not plan.exists,
+        )
+
+
+def render_readme(
+    *,
+    title: str,
+    summary: str,
+    space: str,
+    address: str,
+    page: str,
+    model: str,
+    model_repo: str | None,
+    license: str | None,
+    server: str | None,
+    isolated: bool,
+    endpoint: str,
+) -> LocalFile:
+    """Return the Space's README.md; every value of its front matter is written by a YAML library."""
+    fields: dict[str, object] = {
+        "title": title,
+        "emoji": "🖼️",
+        "colorFrom": "indigo",
+        "colorTo": "blue",
+        "sdk": "static",
+        "app_file": "index.html",
+        "pinned": False,
+        "short_description": shorten(summary),
+        "models": [model_repo] if model_repo else None,
+        "license": license,
+        "thumbnail": f"{endpoint}/spaces/{space}/resolve/main/{THUMBNAIL}",
+        "custom_headers": ISOLATION if isolated else None,
+    }
+    values = {"title": title, "summary": summary, "space": space, "address": address, "page": page, "model": model}
+    more = {"model_repo": model_repo, "server": server, "endpoint": endpoint}
+    return render_card("static", fields, {**values, **more})

@@ -1,0 +1,153 @@
+"""From whatever was named to a web model that can be published: export, quantize and verify what is still missing.
+
+What is made lies in the project's folder (an export beside its checkpoint, as `export` puts it) or, for embedded
+models, in the user's cache, and is taken again by the next run as long as its source is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.embedded import NAMES, model_dir
+from builder.errors import ModelError, PublishError
+from builder.folders import new_folder
+from builder.manifest import FILE_NAME, Manifest, read_manifest
+from builder.paths import cache_folder, web_template
+from builder.publish._contract import Report
+from builder.site import default_models
+from builder.site.page import find_page
+from builder.versions import BUILDER
+
+DTYPES = ("fp16", "q8", "q4", "q4f16")
+SOURCE = ".webgpu-demo-source.json"
+"""Beside an export: what it was made of. Not in its manifest, so it is never published."""
+
+
+CONFIG = re.compile(r'<script type="application/json" id="page-config">(.*?)</script>', re.DOTALL)
+"""The page config in a site's index.html."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A page and its web model. ``model`` and ``title`` are those of the site that was given in a page's place."""
+
+    page: str
+    folder: Path
+    manifest: Manifest
+    model: str | None = None
+    title: str | None = None
+
+
+def prepare(page_or_dir: str, model: str | None, report: Report) -> Prepared:
+    """Bring the model of a page, or of a site that `build` made, to where it can be published.
+
+    Raises:
+        BuilderError: no such page or model, or a verb failed.
+    """
+    site = Path(page_or_dir)
+    if "/" in page_or_dir or (site.is_dir() and (site / FILE_NAME).is_file()):
+        return _from_site(site)
+    page = find_page(page_or_dir, web_template()).slug
+    folder = _model_folder(model or default_models().get(page), page, report)
+    return Prepared(page=page, folder=folder, manifest=read_manifest(folder))
+
+
+def _from_site(site: Path) -> Prepared:
+    """A site names its page and carries its model, from which it is built again for where it goes."""
+    try:
+        record = json.loads((site / FILE_NAME).read_text(encoding="utf-8"))
+        page = str(record["page"])
+        (name,) = (path.name for path in (site / "models").iterdir() if path.is_dir())
+        found = CONFIG.search((site / "index.html").read_text(encoding="utf-8"))
+        title = str(json.loads(found[1])["title"]) if found is not None else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PublishError(
+            f"{site} is no site of this tool", hint="give a page, or the folder that `webgpu-demo build` made"
+        ) from error
+    folder = site / "models" / name
+    manifest = read_manifest(folder)
+    missing = [entry.path for entry in manifest.model_files() if not (folder / entry.path).is_file()]
+    if missing:
+        raise PublishError(
+            f"{site} does not carry its model: {missing[0]} is not there",
+            hint=f"name the page and the model instead: webgpu-demo publish {page} --model DIR",
+        )
+    return Prepared(page=page, folder=folder, manifest=manifest, model=str(folder), title=title)
+
+
+def _model_folder(model: str | None, page: str, report: Report) -> Path:
+    if model is None:
+        raise PublishError(f"no embedded model fits {page}", hint="give a checkpoint or a web model with --model")
+    if model in NAMES and not Path(model).exists():
+        return _embedded(model, report)
+    folder = Path(model)
+    if (folder / FILE_NAME).is_file():
+        return _finished(folder, report)
+    return _exported(model, report)
+
+
+def _finished(folder: Path, report: Report) -> Path:
+    """A web model gets dtypes and measurements where it has none."""
+    from builder.quantize import quantize
+    from builder.verify import verify
+
+    if not read_manifest(folder).tiers:
+        report(f"quantizing {folder.name}")
+        quantize(folder, dtypes=DTYPES, every=False, report=report)
+        report(f"verifying {folder.name}")
+        verify(folder, report=report)
+    return folder
+
+
+def _embedded(name: str, report: Report) -> Path:
+    """An embedded model comes as fp32; its dtypes are made once for each version of this package."""
+    from builder.quantize import quantize
+    from builder.verify import verify
+
+    source = model_dir(name)
+    mark = hashlib.sha256((source / FILE_NAME).read_bytes() + BUILDER.encode()).hexdigest()[:16]
+    target = cache_folder() / "publish" / mark / name
+    if not (target / FILE_NAME).is_file():
+        report(f"quantizing and verifying {name}")
+        with new_folder(target, error=ModelError) as part:
+            shutil.copytree(source, part, dirs_exist_ok=True)
+            quantize(part, dtypes=DTYPES, every=False)
+            verify(part)
+    return target
+
+
+def _exported(checkpoint: str, report: Report) -> Path:
+    """Export a checkpoint, unless what lies there was made of the same one."""
+    from builder.export import export
+    from builder.hub import fetch_checkpoint
+
+    source = fetch_checkpoint(checkpoint, report=report)
+    local = Path(checkpoint).is_dir()
+    target = source.resolve().with_name(f"{source.resolve().name}-web") if local else Path(_short(checkpoint) + "-web")
+    mark = _fingerprint(source)
+    note = target / SOURCE
+    if not note.is_file() or note.read_text(encoding="utf-8") != mark:
+        export(checkpoint, out=target, report=report)
+        note.write_text(mark, encoding="utf-8")
+    else:
+        report(f"{target} is made of this checkpoint already")
+    return _finished(target, report)
+
+
+def _short(checkpoint: str) -> str:
+    return checkpoint.split("@")[0].rpartition("/")[2]
+
+
+def _fingerprint(source: Path) -> str:
+    """What a checkpoint is, without reading all of it: names, lengths and times of its files, and this version."""
+    files = [
+        [path.relative_to(source).as_posix(), path.stat().st_size, path.stat().st_mtime_ns]
+        for path in sorted(source.rglob("*"))
+        if path.is_file()
+    ]
+    return hashlib.sha256(json.dumps([BUILDER, files]).encode()).hexdigest()

@@ -1,0 +1,136 @@
+"""The benches themselves, on models small enough to wait for, through the real commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+
+from builder.bench import bench
+from builder.bench._decoders import Load, count_nodes, measure_in_turns, open_native
+from builder.bench._pipeline import STEPS, make_plain, make_quantized
+from builder.bench._processes import run
+from builder.bench._wasm import measure_wasm
+from builder.bench.peers._contract import Peer
+from builder.bench.peers._environment import peer_python
+from builder.embedded import model_dir
+from builder.embedded.painting import render
+from builder.embedded.score import held_out_scenes
+from builder.errors import BenchError
+from builder.manifest import read_manifest
+from tests.bench._tiny import TINY_FASTVLM
+from tests.conftest import MakeModel, RunCli
+
+LOADS = (Load(label="prompt", new=12, past=0, times=3), Load(label="token", new=1, past=12, times=3))
+
+
+def silent(line: str) -> None:
+    del line
+
+
+def test_size_of_a_model_is_what_its_tiers_download(quantized_models: dict[str, Path]) -> None:
+    folder = quantized_models["scenes-vlm"]
+    (result,) = bench(["size"], models=[folder])
+    manifest = read_manifest(folder)
+    found = {m.contestant: m.median for m in result.measures if "settings" in m.case}
+    assert found == {f"ours, {tier}": manifest.tier_bytes(tier) / 1e6 for tier in manifest.tiers}
+    assert result.command == "webgpu-demo bench size --model scenes-vlm"
+
+
+def test_quality_of_a_model_is_measured_on_the_pictures_of_its_user(
+    quantized_models: dict[str, Path], tmp_path: Path
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number, scene in enumerate(held_out_scenes(4, different=True)):
+        render(scene, 200).save(pictures / f"{number}.png")
+        (pictures / f"{number}.txt").write_text(scene.caption, encoding="utf-8")
+    (result,) = bench(["quality"], models=[quantized_models["scenes-clip"]], evaluation=pictures)
+    recall = {m.contestant: m.median for m in result.measures if m.case.endswith("recall@1")}
+    assert set(recall) == {"fp32", "webgpu-f16", "webgpu", "wasm"}
+    assert recall["fp32"] == 100.0
+    assert all(goal.reached == (recall[goal.text.split()[-1]] >= 99.0) for goal in result.goals)
+
+
+def test_quality_of_a_model_without_pictures_asks_for_them(make_model: MakeModel) -> None:
+    with pytest.raises(BenchError, match="no pictures to compare tiny-vlm on") as caught:
+        bench(["quality"], models=[make_model()])
+    assert "--eval" in caught.value.hint
+
+
+@pytest.mark.parametrize(("arguments", "hint"), [(["sise"], "size"), (["size", "--against", "publisht"], "published")])
+def test_bench_that_is_unknown_is_told_with_the_nearest(arguments: list[str], hint: str, run_cli: RunCli) -> None:
+    done = run_cli("bench", *arguments)
+    assert done.returncode == 1
+    assert f"did you mean '{hint}'?" in done.stderr
+
+
+def test_bench_command_writes_json_and_a_report(
+    quantized_models: dict[str, Path], run_cli: RunCli, tmp_path: Path
+) -> None:
+    out = tmp_path / "results"
+    folder = str(quantized_models["scenes-clip"])
+    done = run_cli("bench", "size", "--model", folder, "-o", str(out), "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [json.loads((out / "size.json").read_text(encoding="utf-8"))]
+    assert "<svg" in (out / "report.html").read_text(encoding="utf-8")
+    for file in out.iterdir():
+        assert str(quantized_models["scenes-clip"].parent) not in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_pipeline_keeps_what_it_made_and_makes_it_anew_when_a_step_changed(tmp_path: Path) -> None:
+    said: list[str] = []
+    plain = make_plain(TINY_FASTVLM, tmp_path, said.append)
+    made = make_quantized(plain, "small", said.append)
+    assert [step.name for step in made.steps] == ["export", "quantize", "verify"]
+    assert all(step.seconds > 0 and step.peak_bytes > 50e6 for step in made.steps)
+    manifest = read_manifest(made.path)
+    assert manifest.budget is not None and manifest.budget.name == "small"
+    assert set(manifest.tiers) == {"webgpu-f16", "webgpu", "wasm"}
+
+    said.clear()
+    assert make_quantized(make_plain(TINY_FASTVLM, tmp_path, said.append), "small", said.append) == made
+    assert said == []
+
+    steps = json.loads((made.path / STEPS).read_text(encoding="utf-8"))
+    steps[-1]["made_by"] = "another builder"
+    (made.path / STEPS).write_text(json.dumps(steps), encoding="utf-8")
+    make_quantized(plain, "small", said.append)
+    assert len(said) == 2  # quantize and verify, not export
+
+
+def test_decoder_runs_its_loads_natively_and_counts_its_nodes() -> None:
+    path = model_dir("scenes-vlm") / "onnx/decoder_model_merged.onnx"
+    found = measure_in_turns({"ours": open_native(path, 1)}, LOADS, 50, silent, where="native CPU")
+    assert [(m.case, len(m.values)) for m in found] == [("native CPU: prompt", 3), ("native CPU: token", 3)]
+    assert all(value > 0 for measure in found for value in measure.values)
+    assert count_nodes(path) == len(onnx.load(path).graph.node)
+
+
+def test_decoder_runs_the_same_loads_on_wasm(tmp_path: Path, quantized_models: dict[str, Path]) -> None:
+    path = quantized_models["scenes-vlm"] / "onnx/decoder_model_merged_q4.onnx"
+    found, told = measure_wasm({"ours": path}, LOADS, 50, tmp_path, silent, where="WASM")
+    assert [(m.case, len(m.values)) for m in found] == [("WASM: prompt", 6), ("WASM: token", 6)]
+    assert "1 thread" in told
+
+
+def test_peer_gets_an_environment_of_its_own_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    peer = Peer(name="nobody", summary="needs nothing", requirements=("pip",))
+    python = peer_python(peer, tmp_path, said.append)
+    where = run([str(python), "-c", "import sys; print(sys.prefix)"], what="python").output.strip()
+    assert Path(where).resolve() == (tmp_path / "peers/nobody").resolve()
+    assert peer_python(peer, tmp_path, said.append) == python
+    assert len(said) == 1
+
+
+def test_program_that_fails_is_told_with_its_last_words() -> None:
+    import sys
+
+    with pytest.raises(BenchError, match="the try failed: no luck"):
+        run([sys.executable, "-c", "raise SystemExit('no luck')"], what="the try")
+    with pytest.raises(BenchError, match="cannot be started"):
+        run(["no-such-program-anywhere"], what="the try")

@@ -1,0 +1,82 @@
+/**
+ * @file What the photo-search page does with an index and with photos, laid open to test_index_search.py: the page's own
+ * modules and the real transformers.js, without its elements.
+ */
+
+import { AutoProcessor, CLIPVisionModelWithProjection, RawImage, env } from './runtime/transformers.min.js';
+import { openIndex } from './app/shared/index-file.js';
+import { perceptualHash } from './app/shared/perceptual.js';
+import { keepSize, readPicture } from './app/shared/picture.js';
+import { VectorStore } from './app/shared/vectors.js';
+
+env.allowLocalModels = true;
+env.allowRemoteModels = false;
+env.localModelPath = './models/';
+env.useBrowserCache = false;
+env.useWasmCache = false;
+const ort = new URL('./runtime/ort-wasm-simd-threaded', location.href).href;
+env.backends.onnx.wasm.wasmPaths = { mjs: `${ort}.mjs`, wasm: `${ort}.wasm` };
+
+/** Vectors and hashes of photos as the page makes them. */
+globalThis.embed = async ({ model, facts, dtype, photos }) => {
+  const processor = await AutoProcessor.from_pretrained(model);
+  keepSize(processor);
+  const encoder = await CLIPVisionModelWithProjection.from_pretrained(model, { dtype, device: 'wasm' });
+  const made = [];
+  for (const photo of photos) {
+    const bitmap = await createImageBitmap(await (await fetch(photo)).blob());
+    const picture = readPicture(bitmap, facts, RawImage);
+    const { image_embeds } = await encoder(await processor(picture));
+    made.push({ vector: [...image_embeds.data], hash: perceptualHash(picture.data, facts.width, facts.height) });
+  }
+  return made;
+};
+
+/** Open an index by its address, search while it arrives and when it is there, and show a thumbnail. */
+globalThis.search = async ({ address, space, queries, limit }) => {
+  const progress = [];
+  const index = await openIndex(address, { space, onProgress: (one) => progress.push(one) });
+  const early = index.search(Float32Array.from(queries[0]), { limit }).rows.length;
+  await index.complete;
+  const found = queries.map((query) => index.search(Float32Array.from(query), { limit }).rows);
+  const thumbnails = await Promise.all([0, 1, 2, index.count - 1].map((row) => index.thumbnail(row)));
+  const shown = await Promise.all(thumbnails.map(async (blob) => (await createImageBitmap(blob)).height));
+  return { count: index.count, names: index.names(), found, early, progress, shown };
+};
+
+globalThis.refuse = async ({ address, space }) => {
+  try {
+    await openIndex(address, { space });
+    return null;
+  } catch ({ name, code, message }) {
+    return { name, code, message };
+  }
+};
+
+/** How long a search takes beside a plain loop, in turns, the best of several: milliseconds. */
+globalThis.race = ({ photos, dimensions, rounds }) => {
+  const codes = new Int8Array(photos * dimensions).map((_, at) => (Math.imul(at, 2654435761) >>> 24) - 128);
+  const store = new VectorStore(dimensions, { block: 1 });
+  store.append(codes, new Float32Array(photos).fill(1e-3));
+  const plain = Float32Array.from(codes, (code) => code * 1e-3);
+  const query = Float32Array.from({ length: dimensions }, (_, at) => Math.sin(at * at));
+  const loop = () => {
+    const scores = new Float32Array(photos);
+    for (let row = 0, at = 0; row < photos; row++) {
+      let sum = 0;
+      for (let i = 0; i < dimensions; i++, at++) sum += query[i] * plain[at];
+      scores[row] = sum;
+    }
+    return scores;
+  };
+  const best = { ours: Infinity, loop: Infinity };
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, run] of Object.entries({ ours: () => store.search(query, { limit: 50 }), loop })) {
+      const started = performance.now();
+      run();
+      best[name] = Math.min(best[name], performance.now() - started);
+    }
+  }
+  return { ...best, simd: store.simd };
+};
+document.documentElement.dataset.state = 'ready';

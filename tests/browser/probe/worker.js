@@ -1,0 +1,32 @@
+/** @file The model of the smallest page: a sentence becomes a vector. `embedded` counts them, from 1 in each worker. */
+
+import { withRuntime } from '../../shared/runtime.js';
+import { serve } from '../../shared/serve.js';
+
+let loaded = null;
+let embedded = 0;
+
+async function embed({ tokenizer, model, manifest }, text) {
+  const inputs = tokenizer([text], { padding: 'max_length', max_length: manifest.context.text_tokens, truncation: true });
+  const { text_embeds } = await model(inputs);
+  return Array.from(text_embeds.data);
+}
+
+serve({
+  async load(job, { emit }) {
+    const made = await withRuntime(job, emit, async ({ AutoTokenizer, CLIPTextModelWithProjection }, { dtype, ...rest }) => ({
+      manifest: job.manifest,
+      tokenizer: await AutoTokenizer.from_pretrained(job.model_name),
+      model: await CLIPTextModelWithProjection.from_pretrained(job.model_name, { ...rest, dtype: dtype.text_model }),
+    }));
+    emit({ kind: 'phase', phase: 'warm-up' });
+    await embed(made, 'a photo');
+    loaded = made;
+    return { load_ms: 0 };
+  },
+
+  async embed({ text }) {
+    embedded += 1;
+    return { vector: await embed(loaded, text), embedded };
+  },
+});

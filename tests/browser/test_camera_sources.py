@@ -1,0 +1,223 @@
+"""Where the caption page's pictures come from: every source, and every way in which one refuses."""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page
+
+from tests.browser.camera_page import (
+    CAMERA_ON,
+    CAPTION,
+    CAPTIONS,
+    RECORD,
+    scene_pixels,
+    until_captioned,
+    until_running,
+    write_camera,
+)
+from tests.browser.conftest import OpenPage
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+SAMPLE = Path(__file__).parents[2] / "builder" / "embedded" / "sample" / "scenes.webm"
+TWO_CAMERAS = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream=device-count=2")
+REFUSE = """([name, message]) => {
+  navigator.mediaDevices.getUserMedia = async () => {
+    throw new DOMException(message, name);
+  };
+}"""
+GIVE_FILE = """([type, name, base64, kind]) => {
+  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], name, { type }));
+  const event = kind === 'paste'
+    ? new ClipboardEvent('paste', { clipboardData: data, bubbles: true })
+    : new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true });
+  document.body.dispatchEvent(event);
+}"""
+
+
+def png(scene: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(scene_pixels(scene, 384).astype("uint8")).save(file, "PNG")
+    return file.getvalue()
+
+
+def source_value(page: Page) -> str:
+    return str(page.evaluate("document.querySelector('[name=source]:checked').value"))
+
+
+def test_video_of_the_visitor_plays_and_can_be_sought(demo_address: str, open_page: OpenPage) -> None:
+    watch = open_page(f"{demo_address}camera-caption/?device=wasm&source=sample&autostart=1", device="wasm")
+    page = until_running(watch)
+    page.set_input_files("[data-role=pick]", SAMPLE)
+    watch.wait_until("document.querySelector('video').currentSrc.startsWith('blob:')", seconds=20)
+    page.wait_for_selector("[data-role=seek]", state="visible")
+    assert source_value(page) == "file"
+    page.fill("[data-role=seek]", "21.5")  # the sixth scene, of four seconds each
+    watch.wait_until(f"{CAPTION} === {CAPTIONS[5]!r}", seconds=30)
+    assert "of 0:40" in (page.get_attribute("[data-role=seek]", "aria-valuetext") or "")
+    watch.assert_clean()
+
+
+def test_picture_chosen_pasted_or_dropped_is_captioned(demo_address: str, open_page: OpenPage) -> None:
+    watch = open_page(f"{demo_address}camera-caption/?device=wasm&source=sample&autostart=1", device="wasm")
+    page = until_running(watch)
+    page.set_input_files("[data-role=pick]", files=[{"name": "scene.png", "mimeType": "image/png", "buffer": png(3)}])
+    watch.wait_until(f"{CAPTION} === {CAPTIONS[3]!r}", seconds=20)
+    for kind, scene in (("paste", 2), ("drop", 5)):
+        page.evaluate(GIVE_FILE, ["image/png", "scene.png", base64.b64encode(png(scene)).decode(), kind])
+        watch.wait_until(f"{CAPTION} === {CAPTIONS[scene]!r}", seconds=20)
+    assert page.is_visible("[data-role=still]")
+    assert page.is_hidden("[data-role=seek]"), "a picture has no position"
+    page.set_input_files(
+        "[data-role=pick]", files=[{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}]
+    )
+    page.wait_for_selector("[data-role=error]", state="visible")
+    assert "notes.txt" in page.inner_text("[data-role=error]")
+    page.click("[data-role=error] [data-part=retry]")
+    page.wait_for_selector('html[data-state="running"]')
+    watch.assert_clean()
+
+
+def test_two_cameras_can_be_chosen_turned_and_are_remembered(demo_address: str, open_page: OpenPage) -> None:
+    address = f"{demo_address}camera-caption/?device=wasm&source=camera&autostart=1"
+    watch = open_page(address, device="wasm", flags=TWO_CAMERAS, permissions=["camera"])
+    page = until_running(watch)
+    page.wait_for_selector("[data-role=camera]", state="visible")
+    ids = page.eval_on_selector_all("[data-role=camera] option", "options => options.map((o) => o.value)")
+    assert len(ids) == 2
+    used = "document.querySelector('video').srcObject?.getVideoTracks()[0].getSettings().deviceId"
+    first = page.evaluate(used)
+    second = next(value for value in ids if value != first)
+    page.select_option("[data-role=camera]", second)
+    watch.wait_until(f"{used} === {second!r}", seconds=20)
+    page.reload()
+    until_running(watch)
+    watch.wait_until(f"{used} === {second!r}", seconds=20)
+    page.click("[data-role=flip]")
+    watch.wait_until(f"{used} === {first!r}", seconds=20)
+    page.click("[data-role=pause]")
+    page.wait_for_selector('html[data-state="paused"]')
+    assert not page.evaluate(CAMERA_ON), "the camera is on while the page is paused"
+    page.keyboard.press("p")
+    page.wait_for_selector('html[data-state="running"]')
+    assert page.evaluate(used) == first
+    watch.assert_clean()
+
+
+def test_shared_screen_is_captioned_and_its_end_is_said(demo_address: str, open_page: OpenPage) -> None:
+    flags = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+    watch = open_page(
+        f"{demo_address}camera-caption/?device=wasm&source=sample&autostart=1", device="wasm", flags=flags
+    )
+    page = until_running(watch)
+    page.click("[data-role=share]")
+    watch.wait_until("!!document.querySelector('video').srcObject", seconds=20)
+    page.wait_for_selector('html[data-state="running"]')
+    assert source_value(page) == "screen"
+    page.click("[data-role=pause]")
+    page.wait_for_selector('html[data-state="paused"]')
+    page.click("[data-role=pause]")
+    page.wait_for_selector('html[data-state="running"]')
+    page.evaluate("""() => {
+      const [track] = document.querySelector('video').srcObject.getVideoTracks();
+      track.stop();
+      track.dispatchEvent(new Event('ended'));
+    }""")
+    page.wait_for_selector("[data-role=error]", state="visible")
+    assert "shar" in page.inner_text("[data-role=error]").lower()
+    page.click("[data-role=source] label:has-text('Sample')")
+    page.wait_for_selector('html[data-state="running"]')
+    watch.assert_clean()
+
+
+def test_screen_is_not_offered_where_the_browser_has_none(demo_address: str, open_page: OpenPage) -> None:
+    watch = open_page(
+        f"{demo_address}camera-caption/?device=wasm",
+        device="wasm",
+        before="delete MediaDevices.prototype.getDisplayMedia;",
+    )
+    watch.page.wait_for_selector("[data-role=start]", state="visible")
+    assert watch.page.is_hidden("[data-role=share]")
+
+
+def test_unplugged_camera_is_said_and_can_be_opened_again(
+    demo_address: str, open_page: OpenPage, tmp_path: Path
+) -> None:
+    camera = write_camera(tmp_path / "boat.y4m", [scene_pixels(1)], seconds_each=2)
+    address = f"{demo_address}camera-caption/?device=wasm&source=camera&autostart=1"
+    watch = open_page(address, device="wasm", camera=camera, before=RECORD)
+    assert until_captioned(watch) == CAPTIONS[1]
+    page = watch.page
+    page.evaluate("""() => {
+      const [track] = document.querySelector('video').srcObject.getVideoTracks();
+      track.stop();
+      track.dispatchEvent(new Event('ended'));
+    }""")
+    page.wait_for_selector("[data-role=error]", state="visible")
+    assert page.get_attribute("[data-role=error]", "role") == "alert", "only this is said at once"
+    assert "unplugged" in page.inner_text("[data-role=error]")
+    page.click("[data-role=error] [data-part=retry]")
+    page.wait_for_selector('html[data-state="running"]')
+    watch.wait_until(CAMERA_ON, seconds=10)
+    watch.assert_clean()
+
+
+REFUSALS = (
+    ("NotAllowedError", "Permission denied", "Allow the camera for this site"),
+    ("NotAllowedError", "Permission denied by system", "privacy settings of the system"),
+    ("NotFoundError", "Requested device not found", "Connect a camera"),
+    ("NotReadableError", "Could not start video source", "Close other programs"),
+    ("OverconstrainedError", "", "Choose another frame size"),
+)
+
+
+def test_each_refusal_of_the_camera_says_what_to_do(demo_address: str, open_page: OpenPage) -> None:
+    watch = open_page(f"{demo_address}camera-caption/?device=wasm&source=sample&autostart=1", device="wasm")
+    page = until_running(watch)
+    for name, message, words in REFUSALS:
+        page.evaluate(REFUSE, [name, message])
+        page.click("[data-role=source] label:has-text('Camera')")
+        page.wait_for_selector("[data-role=error]", state="visible")
+        assert words in page.inner_text("[data-role=error]")
+        assert page.is_visible("[data-role=error] [data-part=retry]")
+        page.click("[data-role=source] label:has-text('Sample')")
+        page.wait_for_selector('html[data-state="running"]')
+    assert not watch.errors
+
+
+def test_page_on_an_insecure_address_says_so(demo_address: str, open_page: OpenPage) -> None:
+    watch = open_page(f"{demo_address}camera-caption/?device=wasm", device="wasm")
+    page = watch.page
+    page.route(
+        "http://demo.test/**",
+        lambda route: route.fulfill(
+            response=route.fetch(url=route.request.url.replace("http://demo.test/", demo_address))
+        ),
+    )
+    page.goto("http://demo.test/camera-caption/?device=wasm&source=camera&autostart=1")
+    page.wait_for_selector("[data-role=error]", state="visible", timeout=60_000)
+    assert "https" in page.inner_text("[data-role=error]")
+
+
+def test_page_in_a_frame_that_withholds_the_camera_says_so(
+    demo_address: str, open_page: OpenPage, tmp_path: Path
+) -> None:
+    inside = f"{demo_address}camera-caption/?device=wasm&source=camera&autostart=1"
+    (tmp_path / "around.html").write_text(f"<iframe src='{inside}'></iframe>", encoding="utf-8")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:  # another port is another origin
+        Thread(target=server.serve_forever, daemon=True).start()
+        watch = open_page(f"http://127.0.0.1:{server.server_port}/around.html", device="wasm")
+        error = watch.page.frame_locator("iframe").locator("[data-role=error]")
+        error.wait_for(state="visible", timeout=60_000)
+        assert "tab of its own" in error.inner_text()
+        server.shutdown()

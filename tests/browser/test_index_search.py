@@ -1,0 +1,149 @@
+"""An index in a real browser: fetched by ranges from a site under its policy, and the same vectors as Python's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+from playwright.sync_api import Page, Playwright
+from sklearn.datasets import load_sample_image
+
+from builder.album import AlbumIndex
+from builder.embedded import model_dir
+from builder.embedded.painting import render
+from builder.embedded.samples import album_scenes
+from builder.index import index
+from builder.index.pictures import THUMBNAIL_SIDE
+from builder.manifest import read_manifest
+from builder.preview import running_server
+from builder.site import build
+from builder.tasks import embed, pixel_values
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+LEAST_COSINE, LEAST_SAME = 0.999, 0.95
+TIMES_AS_FAST = 3
+"""A search of ours beside a loop that only multiplies; found on two busy cores: 12 to 20."""
+HOLIDAY = 6
+"""EXIF's orientation of a camera held upright."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """A site with an index, served, and open in a browser."""
+
+    page: Page
+    index: AlbumIndex
+    requests: list[tuple[str, str]]
+
+
+def write_album(folder: Path) -> None:
+    """Scenes that the model knows, and real photographs: whole, cropped, turned, in several formats."""
+    folder.mkdir()
+    for name, scene in album_scenes().items():
+        render(scene, 200).save(folder / name, quality=90)
+    photos = [skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea(), load_sample_image("china.jpg")]
+    china = Image.fromarray(photos[3])
+    china.resize((4 * china.width, 4 * china.height), Image.Resampling.LANCZOS).save(folder / "large.JPG", quality=92)
+    turned = Image.Exif()
+    turned[0x0112] = HOLIDAY
+    for number, photo in enumerate(map(Image.fromarray, photos)):
+        for part, ending in enumerate(("JPG", "png", "webp", "jpeg")):
+            left = part * photo.width // 10
+            crop = photo.crop((left, left // 2, left + photo.width // 2, left // 2 + photo.height // 2))
+            extra = {"exif": turned} if ending == "jpeg" else {}
+            crop.save(folder / f"real {number} {part}.{ending}", **extra)
+
+
+@pytest.fixture(scope="module")
+def collection(tools: Playwright, chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
+    work = tmp_path_factory.mktemp("collection")
+    write_album(work / "photos")
+    index(work / "photos", out=work / "album.index")
+    site = build("photo-search", out=work / "site", index=work / "album.index", photos_url="photos").path
+    shutil.copytree(work / "photos", site / "photos")
+    shutil.copy(Path(__file__).with_name("index_page.js"), site)
+    policy = json.loads((site / "manifest.json").read_text())["policy"]
+    head = f'<!doctype html><meta http-equiv="Content-Security-Policy" content="{policy}">'
+    (site / "harness.html").write_text(f'{head}<script type="module" src="index_page.js"></script>', "utf-8")
+    (site / "manifest.json").unlink()  # the server would only serve what it lists
+    with running_server(site) as address:
+        browser = tools.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        requests = list[tuple[str, str]]()
+        page.on("request", lambda r: requests.append((r.url, r.headers.get("range", ""))))
+        page.goto(f"{address}/harness.html" if not address.endswith("/") else f"{address}harness.html")
+        page.wait_for_selector("html[data-state=ready]", state="attached", timeout=120_000)
+        page.set_default_timeout(300_000)
+        yield Collection(page=page, index=AlbumIndex(work / "album.index"), requests=requests)
+        browser.close()
+
+
+def test_index_is_fetched_by_ranges_and_finds_what_python_finds(collection: Collection) -> None:
+    manifest = read_manifest(model_dir("scenes-clip"))
+    captions = [scene.caption for scene in album_scenes().values()]
+    blank = pixel_values(model_dir("scenes-clip"), manifest, [Image.new("RGB", (9, 9))])
+    dtypes = {"vision_model": "fp32", "text_model": "fp32"}
+    _, texts = embed(model_dir("scenes-clip"), manifest, dtypes, blank, captions)
+    address, space = "collection/album.index", collection.index.facts.space
+    job = {"address": address, "space": space, "queries": texts.tolist(), "limit": 5}
+    collection.requests.clear()
+    answer = collection.page.evaluate("(job) => search(job)", job)
+    assert answer["names"] == collection.index.names
+    assert answer["found"] == [[row for row, _ in collection.index.search(text, 5)] for text in texts]
+    assert min(answer["shown"]) == THUMBNAIL_SIDE
+    assert answer["progress"][-1]["rows"] == answer["count"] == len(collection.index)
+    ranges = [wanted for url, wanted in collection.requests if url.endswith(address)]
+    assert all(wanted.startswith("bytes=") for wanted in ranges)
+    thumbnails = sum(len(collection.index.thumbnail(row)) for row in range(len(collection.index)))
+    fetched = sum(1 + int(last) - int(first) for first, last in (r[6:].split("-") for r in ranges))
+    assert fetched < collection.index.size_bytes - thumbnails // 3, "what is not shown is not fetched"
+
+
+def test_page_and_python_make_the_same_vectors_of_the_same_photos(collection: Collection) -> None:
+    manifest = read_manifest(model_dir("scenes-clip"))
+    names = collection.index.names
+    job = {
+        "model": "scenes-clip",
+        "facts": asdict(manifest.image),
+        "dtype": "fp32",
+        "photos": [f"photos/{name}" for name in names],
+    }
+    made = collection.page.evaluate("(job) => embed(job)", job)
+    page = np.array([one["vector"] for one in made])
+    page /= np.linalg.norm(page, axis=1, keepdims=True)
+    python = collection.index.vectors()
+    cosines = (page * python).sum(axis=1)
+    assert cosines.min() >= LEAST_COSINE, names[int(cosines.argmin())]
+    top = [np.argsort(-(vectors @ vectors.T), axis=1, kind="stable")[:, :5] for vectors in (page, python)]
+    same = np.mean([set(a) == set(b) for a, b in zip(*top, strict=True)])
+    assert same >= LEAST_SAME
+    hashes = [one["hash"][0] + (one["hash"][1] << 32) for one in made]
+    apart = [(a ^ photo.fingerprint).bit_count() for a, photo in zip(hashes, collection.index.photos(), strict=True)]
+    assert max(apart) <= 2, "decoders may round by a level or two"
+
+
+def test_index_of_another_model_or_none_at_all_is_refused_in_a_sentence(collection: Collection) -> None:
+    def refuse(address: str, space: str) -> dict[str, str]:
+        answer: dict[str, str] = collection.page.evaluate("(job) => refuse(job)", {"address": address, "space": space})
+        return answer
+
+    space = collection.index.facts.space
+    assert refuse("collection/album.index", "0" * 64)["code"] == "model"
+    assert refuse("index.html", space)["code"] == "damaged"
+    absent = refuse("collection/absent.index", space)
+    assert (absent["name"], absent["code"]) == ("IndexError", "network")
+    assert "404" in absent["message"]
+
+
+def test_search_is_several_times_as_fast_as_a_plain_loop(collection: Collection) -> None:
+    found = collection.page.evaluate("(job) => race(job)", {"photos": 20_000, "dimensions": 512, "rounds": 8})
+    assert found["simd"]
+    assert found["loop"] > TIMES_AS_FAST * found["ours"]

@@ -1,0 +1,168 @@
+"""--watch: edits reach open pages, what is broken is named with file and line, and the server goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+import builder
+from builder.errors import PreviewError
+from builder.live import LiveSite
+from builder.paths import web_template
+from builder.preview import running_server
+from builder.preview.watch import describe
+from tests.conftest import MakeModel
+from tests.preview.conftest import MakeSite
+
+Event = tuple[str, dict[str, object]]
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """A copy of web_template/ to edit, without what no page is made of."""
+    copy = tmp_path / "template"
+    shutil.copytree(
+        web_template(), copy, ignore=shutil.ignore_patterns("node_modules", "runtime", "screenshots", "preview")
+    )
+    return copy
+
+
+@pytest.fixture
+def site(tmp_path: Path, make_model: MakeModel) -> Path:
+    return builder.build("camera-caption", model=make_model(), out=tmp_path / "site").path
+
+
+@contextmanager
+def watching(source: LiveSite) -> Iterator[tuple[httpx.Client, Callable[[], Event]]]:
+    """Serve a watched site; the function returns the next event that an open page hears."""
+    with (
+        running_server(source.site, source=source) as address,
+        httpx.Client(base_url=address, trust_env=False, timeout=60) as client,
+        client.stream("GET", "/_preview/events") as stream,
+    ):
+        lines = stream.iter_lines()
+
+        def hear() -> Event:
+            name, deadline = "", time.monotonic() + 30
+            for line in lines:
+                assert time.monotonic() < deadline, "nothing was heard"  # the server sends a line each second
+                if line.startswith("event: "):
+                    name = line.removeprefix("event: ")
+                if line.startswith("data: "):
+                    return name, json.loads(line.removeprefix("data: "))
+            raise AssertionError("the server ended")
+
+        assert hear() == ("hello", {"version": 1})
+        while "/_preview/client.js?version=1" not in client.get("/").text:
+            pass
+        yield client, hear
+
+
+def test_an_edited_template_is_shown_and_announced(site: Path, template: Path) -> None:
+    page = template / "pages/camera-caption/page.html"
+    with watching(LiveSite(site, template=template)) as (client, hear):
+        page.write_text(page.read_text().replace('aria-label="Picture"', 'aria-label="Edited"'))
+        assert hear() == ("reload", {"version": 2})
+        html = client.get("/").text
+        assert 'aria-label="Edited"' in html
+        assert "client.js?version=2" in html
+    assert 'aria-label="Edited"' not in (site / "index.html").read_text(), "nothing is written into the site"
+
+
+def test_an_edited_script_and_style_are_served_from_their_source(site: Path, template: Path) -> None:
+    with watching(LiveSite(site, template=template)) as (client, hear):
+        for number, name in enumerate(("pages/camera-caption/main.js", "shared/style.css"), 2):
+            with (template / name).open("a") as file:
+                file.write("\n/* edited */\n")
+            assert hear() == ("reload", {"version": number})
+            assert client.get(f"/app/{name}").text.endswith("/* edited */\n")
+
+
+def test_an_edited_page_json_changes_the_title(site: Path, template: Path) -> None:
+    path = template / "pages/camera-caption/page.json"
+    with watching(LiveSite(site, template=template)) as (client, hear):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"title": "Another title"}))
+        assert hear()[0] == "reload"
+        assert "<title>Another title</title>" in client.get("/").text
+
+
+def test_an_edited_model_manifest_is_announced(site: Path, template: Path) -> None:
+    path = next(site.glob("models/*/manifest.json"))
+    with watching(LiveSite(site, template=template)) as (client, hear):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"prompts": []}))
+        assert hear()[0] == "reload"
+        assert client.get(f"/{path.relative_to(site).as_posix()}").json()["prompts"] == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [("{% if %}", "Expected an expression"), ("{{ nobody.knows }}", "'nobody' is undefined")],
+    ids=["syntax", "undefined"],
+)
+def test_a_broken_template_is_named_with_its_line_and_the_server_goes_on(
+    site: Path, template: Path, broken: str, message: str
+) -> None:
+    page = template / "pages/camera-caption/page.html"
+    good = page.read_text()
+    with watching(LiveSite(site, template=template)) as (client, hear):
+        before = client.get("/").text
+        lines = good.splitlines()
+        page.write_text("\n".join([*lines[:5], broken, *lines[5:]]))
+        name, problem = hear()
+        assert name == "problem"
+        assert message in str(problem["message"])
+        assert (problem["file"], problem["line"]) == (str(page), 6)
+        assert [6, broken] in problem["excerpt"]  # type: ignore[operator]
+        assert client.get("/").text == before, "the last good page stays"
+        page.write_text(good)
+        assert hear() == ("reload", {"version": 2})
+
+
+def test_a_broken_page_json_is_named_and_mended(site: Path, template: Path) -> None:
+    path = template / "pages/camera-caption/page.json"
+    good = path.read_text()
+    with watching(LiveSite(site, template=template)) as (_, hear):
+        path.write_text(good[:-5])
+        name, problem = hear()
+        assert name == "problem"
+        assert "page.json" in str(problem["message"])
+        path.write_text(good)
+        assert hear()[0] == "reload"
+
+
+def test_a_site_that_is_built_again_is_loaded_again(site: Path, template: Path) -> None:
+    with watching(LiveSite(site, template=template)) as (client, hear):
+        for title in ("Second", "Third"):
+            builder.build("camera-caption", model=site.parent / "tiny-vlm", out=site, title=title)
+            while f"<title>{title}</title>" not in client.get("/").text:
+                assert hear()[0] in ("reload", "problem")  # a problem in the moment in which there is no site
+
+
+def test_a_folder_of_something_else_cannot_be_watched(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("page")
+    with pytest.raises(PreviewError, match="was not built by webgpu-demo"):
+        LiveSite(tmp_path)
+
+
+def test_an_error_outside_the_sources_has_no_place(make_site: MakeSite) -> None:
+    try:
+        (make_site() / "missing").read_text()
+    except OSError as error:
+        problem = describe(error, [make_site()])
+    assert (problem.title, problem.line, problem.file) == ("FileNotFoundError", None, "")
+
+
+@pytest.mark.parametrize("page", ["camera-caption", "photo-search"])
+def test_unedited_sources_make_the_page_that_was_built(page: str, tmp_path: Path, make_model: MakeModel) -> None:
+    task = "image-text-to-text" if page == "camera-caption" else "zero-shot-image-classification"
+    built = builder.build(page, model=make_model(task=task), out=tmp_path / "site", title="A & <B>")
+    fresh = LiveSite(built.path).fresh()
+    assert fresh["index.html"] == (built.path / "index.html").read_bytes()
+    assert set(fresh) <= {entry.path for entry in built.files}

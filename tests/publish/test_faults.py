@@ -1,0 +1,176 @@
+"""After every fault: each repository is as it was or as it should be, never a mix, and the next run finishes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.hub.accounts import Account
+from tests.hub.server import Fault
+from tests.publish.conftest import MODEL, OWNER, SERVER, SPACE, TOKEN, Publisher, write_site
+
+COMMIT = {"model": f"POST /api/models/{MODEL}/commit", "page": f"POST /api/spaces/{SPACE}/commit"}
+
+LIMITS = {"ratelimit": '"api";r=0;t=1', "ratelimit-policy": '"fixed window";"api";q=500;w=300'}
+
+FAULTS: dict[str, tuple[Fault, ...]] = {
+    "preuploads and log-in": (
+        Fault(pattern="GET /api/whoami-v2", times=1, status=503),
+        Fault(pattern="POST .*/preupload/", times=1, status=503),
+        Fault(pattern="POST .*/preupload/", skip=1, times=1, status=503),
+    ),
+    "large files": (
+        Fault(pattern="PUT /lfs/", times=1, status=500),
+        Fault(pattern="PUT /lfs/", skip=1, times=1, drop=True),
+        Fault(pattern="POST .*/verify", times=1, status=503),
+    ),
+    "commits": (
+        Fault(pattern=COMMIT["model"], times=2, status=503),
+        Fault(pattern=COMMIT["page"], times=1, drop=True),
+    ),
+    "answers of commits are lost": (
+        Fault(pattern=COMMIT["model"], times=1, drop=True, late=True),
+        Fault(pattern=COMMIT["page"], times=1, status=504, late=True),
+    ),
+    "stale parents and limits": (
+        Fault(pattern=COMMIT["model"], times=1, status=429, headers=LIMITS),
+        Fault(pattern=COMMIT["page"], times=2, status=412),
+    ),
+    "everything around": (
+        Fault(pattern="POST /api/repos/create", times=1, status=502, late=True),
+        Fault(pattern="POST /api/validate-yaml", times=1, status=503),
+        Fault(pattern="GET /api/models/[^/]*/[^/]*$", times=1, status=503),
+        Fault(pattern=f"GET /api/spaces/{SPACE}/tree", times=1, drop=True),
+        Fault(pattern=f"GET /api/spaces/{SPACE}/runtime", times=1, status=500),
+    ),
+}
+"""Those that pass: the same run gets over them."""
+
+LASTING: dict[str, tuple[Fault, str]] = {
+    "401": (Fault(pattern="POST .*/commit/", status=401), "refuses this machine's token"),
+    "403": (Fault(pattern=COMMIT["page"], status=403, message="no rights"), "may not do that"),
+    "402": (Fault(pattern="POST /api/repos/create", status=402), "needs a paid plan"),
+    "commits never work": (Fault(pattern=COMMIT["page"], status=500), "failed with status 500"),
+    "others always commit first": (Fault(pattern=COMMIT["model"], status=412), "others kept committing"),
+    "the build fails": (Fault(pattern="nothing"), "is BUILD_ERROR: the build failed"),
+}
+"""Those that do not: an error with a hint, and nothing half-done."""
+
+
+def is_new(tree: dict[str, str]) -> bool:
+    """Whether a repository holds nothing but what the Hub makes it with."""
+    return set(tree) <= {".gitattributes", "README.md"}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_that_passes_is_got_over_in_one_run(publisher: Publisher, name: str) -> None:
+    faults = [replace(fault) for fault in FAULTS[name]]
+    publisher.hub.faults += faults
+    got = publisher.apply()
+    assert got.code == 0, got.said
+    assert all(fault.times == 0 for fault in faults), "a fault never happened"
+    assert publisher.commits("model", MODEL) == ["initial commit", "Publish the web model"]
+    assert publisher.commits("space", SPACE) == ["initial commit", "Publish the page"]
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_fault_that_lasts_leaves_old_or_new_and_the_next_run_finishes(publisher: Publisher, name: str) -> None:
+    fault, words = LASTING[name]
+    publisher.hub.break_next(replace(fault))
+    if name == "the build fails":
+        publisher.hub.first_stages = ["BUILDING", "BUILD_ERROR"]
+    got = publisher.apply()
+    assert got.code == 1
+    assert words in got.answer["error"], got.said
+    assert got.answer["hint"]
+    left = publisher.trees()
+    publisher.hub.faults.clear()
+    for written in publisher.hub.written.values():
+        written.stages = ["RUNNING"]
+    again = publisher.apply()
+    assert again.code == 0, again.said
+    for place, tree in left.items():
+        assert is_new(tree) or tree == publisher.trees()[place], f"{place} was a mix"
+
+
+def test_update_that_fails_leaves_the_old_page(publisher: Publisher) -> None:
+    assert publisher.apply().code == 0
+    old = publisher.trees()
+    write_site(publisher.site, "second")
+    publisher.hub.break_next(Fault(pattern=COMMIT["page"], status=500))
+    assert publisher.apply().code == 1
+    assert publisher.trees() == old
+    publisher.hub.faults.clear()
+    assert publisher.apply().code == 0
+    assert publisher.commits("space", SPACE) == ["initial commit", "Publish the page", "Publish the page"]
+
+
+def test_commit_of_somebody_else_in_between_is_kept(publisher: Publisher) -> None:
+    assert publisher.apply().code == 0
+    write_site(publisher.site, "second")
+    publisher.hub.before_commit = lambda: publisher.hub.write("space", SPACE, {"notes.txt": b"mine"})
+    got = publisher.apply()
+    assert got.code == 0, got.said
+    assert any("somebody else has committed" in line for line in got.answer["lines"])
+    tree = publisher.tree("space", SPACE)
+    assert "notes.txt" in tree
+    assert publisher.commits("space", SPACE)[-1] == "Publish the page"
+
+
+def test_hub_that_does_not_answer_is_given_up_and_asked_again(publisher: Publisher) -> None:
+    publisher.hub.break_next(Fault(pattern=COMMIT["page"], times=1, hang_s=4, late=True, status=500))
+    got = publisher.apply(WEBGPU_DEMO_TIMEOUT_S="1.5")
+    assert got.code == 0, got.said
+    assert any("did not answer in time" in line for line in got.answer["lines"])
+    assert len(publisher.commits("space", SPACE)) == 2
+
+
+def test_large_files_go_in_parts_where_the_hub_wants_it(publisher: Publisher) -> None:
+    publisher.hub.part_bytes = 100
+    assert publisher.apply().code == 0
+    paths = [seen.path for seen in publisher.hub.requests]
+    assert any(path.endswith("/complete") for path in paths)
+    assert any(path.endswith("/2") for path in paths)
+
+
+def test_large_files_go_over_xet_by_default(publisher: Publisher, tmp_path: Path) -> None:
+    (tmp_path / "cas").mkdir()
+    publisher.hub.cas = tmp_path / "cas"
+    publisher.hub.break_next(Fault(pattern="GET /api/models/.*/xet-write-token", times=1, status=503))
+    publisher.hub.break_next(Fault(pattern=COMMIT["page"], times=1, drop=True, late=True))
+    got = publisher.apply()
+    assert got.code == 0, got.said
+    assert not [seen for seen in publisher.hub.requests if seen.method == "PUT"]
+    before = publisher.trees()
+    assert publisher.apply().code == 0
+    assert publisher.trees() == before
+    assert publisher.commits("space", SPACE) == ["initial commit", "Publish the page"]
+
+
+def test_fine_grained_token_for_the_owner_is_enough(publisher: Publisher) -> None:
+    publisher.hub.accounts[TOKEN] = Account(name=OWNER, orgs=("lab",), writes=frozenset({"lab"}))
+    refused = publisher.apply()
+    assert "may not do that" in refused.answer["error"]
+    assert "fine-grained token needs write access" in refused.answer["hint"]
+    publisher.hub.accounts[TOKEN] = Account(name=OWNER, orgs=("lab",), writes=frozenset({OWNER}))
+    assert publisher.apply().code == 0
+
+
+def test_server_on_zerogpu_is_refused_in_words_where_the_account_has_none_left(publisher: Publisher) -> None:
+    publisher.hub.accounts[TOKEN] = Account(name=OWNER, zero_spaces=0)
+    got = publisher.apply(fallback="zero-a10g")
+    assert "is not allowed to this account" in got.answer["error"]
+    assert "ZeroGPU is open to accounts" in got.answer["hint"]
+    assert ("space", SERVER) not in publisher.hub.written
+
+
+def test_server_is_made_with_its_model_and_updated_without_another(publisher: Publisher) -> None:
+    assert publisher.apply(fallback="zero-a10g").code == 0
+    server = publisher.hub.written["space", SERVER]
+    model = publisher.hub.written["model", MODEL]
+    assert server.variables == {"MODEL_REPO": MODEL, "MODEL_REVISION": model.head.oid}
+    assert {"app.py", "requirements.txt", "README.md", "manifest.json"} <= set(publisher.tree("space", SERVER))
+    assert publisher.apply(fallback="zero-a10g").code == 0
+    assert publisher.commits("space", SERVER) == ["initial commit", "Publish the server"]

@@ -1,0 +1,99 @@
+/**
+ * @file Worker only: the model of the search. Pictures and sentences become unit vectors of the same space.
+ */
+
+/** @import { LoadJob, Manifest } from '../../shared/protocol.js' */
+/** @import { Options, Transformers } from '../../shared/runtime.js' */
+/** @typedef {Awaited<ReturnType<typeof loadModel>>} Model */
+
+import { blankPicture, keepSize, readPicture } from '../../shared/picture.js';
+
+/**
+ * Photos in one run of the model. On WASM more than one gains nothing, and q8 graphs take the range of their
+ * activations over the whole batch: a photo's vector would depend on its neighbours.
+ */
+const BATCH = { webgpu: 8, wasm: 1 };
+/** Sentences whose vectors are kept: who refines a search comes back to the same words. */
+const TEXTS_KEPT = 200;
+
+/** @param {LoadJob} job @param {Transformers} transformers @param {Options} options */
+export async function loadModel(job, transformers, options) {
+  const { AutoProcessor, AutoTokenizer, CLIPTextModelWithProjection, CLIPVisionModelWithProjection } = transformers;
+  const { dtype, ...rest } = options;
+  const name = job.model_name;
+  const processor = await AutoProcessor.from_pretrained(name);
+  keepSize(processor);
+  return {
+    RawImage: transformers.RawImage,
+    processor,
+    tokenizer: await AutoTokenizer.from_pretrained(name),
+    textModel: await CLIPTextModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.text_model }),
+    visionModel: await CLIPVisionModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.vision_model }),
+    manifest: job.manifest,
+    batch: BATCH[job.plan.device],
+    /** @type {Map<string, Float32Array>} */
+    texts: new Map(),
+  };
+}
+
+/** Run both towers once: shaders are compiled, and a device that cannot run the model says so. @param {Model} model */
+export async function warmUp(model) {
+  const blank = blankPicture(model.manifest.image, model.RawImage);
+  await embedPictures(model, Array(model.batch).fill(blank));
+  const vector = await embedText(model, 'a photo');
+  return vector.length;
+}
+
+/**
+ * The vectors of one model share a space; those of two models must never be compared.
+ *
+ * @param {Manifest} manifest
+ * @returns {string} 64 hex digits
+ */
+export function spaceOf(manifest) {
+  const tower = Object.values(manifest.components.vision_model ?? {})[0];
+  const space = manifest.vector_space ?? tower?.sha256;
+  if (!space) throw new Error('The manifest of this model does not say what its vectors belong to.');
+  return space;
+}
+
+/**
+ * Split a [rows, width] tensor into rows of length 1.
+ *
+ * @param {import('@huggingface/transformers').Tensor} embeds
+ * @returns {Float32Array[]}
+ * @throws {Error} when the numbers are no directions: a device that computes wrongly must not rank photos
+ */
+function unitRows(embeds) {
+  const [rows = 0, width = 0] = embeds.dims;
+  const data = Float32Array.from(/** @type {Float32Array} */ (embeds.data));
+  return Array.from({ length: rows }, (_, row) => {
+    const vector = data.subarray(row * width, (row + 1) * width);
+    const length = Math.hypot(...vector);
+    if (!Number.isFinite(length) || length === 0) throw new Error('The model returned numbers that are no embedding.');
+    return vector.map((value) => value / length);
+  });
+}
+
+/** @param {Model} model @param {import('@huggingface/transformers').RawImage[]} pictures */
+export async function embedPictures({ processor, visionModel }, pictures) {
+  const { pixel_values } = await processor(pictures);
+  const { image_embeds } = await visionModel({ pixel_values });
+  return unitRows(image_embeds);
+}
+
+/** The picture that the model gets of a photo. @param {Model} model @param {ImageBitmap} bitmap it stays open */
+export const pictureOf = ({ manifest, RawImage }, bitmap) => readPicture(bitmap, manifest.image, RawImage);
+
+/** @param {Model} model @param {string} text */
+export async function embedText({ tokenizer, textModel, manifest, texts }, text) {
+  const known = texts.get(text);
+  if (known) return known;
+  const inputs = tokenizer([text], { padding: 'max_length', max_length: manifest.context.text_tokens, truncation: true });
+  const { text_embeds } = await textModel(inputs);
+  const [vector] = unitRows(text_embeds);
+  if (!vector) throw new Error('The model returned no embedding for the text.');
+  if (texts.size >= TEXTS_KEPT) texts.delete(/** @type {string} */ (texts.keys().next().value));
+  texts.set(text, vector);
+  return vector;
+}
