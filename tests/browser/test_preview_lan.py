@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Error, Playwright
 import builder
 from builder.errors import PreviewError
 from builder.preview.lan import find_lan
-from tests.browser.conftest import ARTIFACTS, CAMERA, DESKTOP, PHONE
+from tests.browser.conftest import ARTIFACTS, CAMERA, DESKTOP, PHONE, Watch
 from tests.conftest import cli_process
 
 pytestmark = pytest.mark.browser
@@ -142,7 +142,7 @@ def test_a_phone_that_trusts_the_authority_gets_the_camera(
     assert page.evaluate("isSecureContext && crossOriginIsolated")
     asked = "navigator.mediaDevices.getUserMedia({ video: true }).then((s) => s.getVideoTracks()[0].readyState)"
     assert page.evaluate(f"() => {asked}") == "live"
-    page.wait_for_function("() => document.querySelector('[data-role=video]').videoWidth > 0", timeout=120_000)
+    Watch(page=page).wait_until("document.querySelector('[data-role=video]').videoWidth > 0", seconds=120)
 
 
 def test_a_phone_that_does_not_trust_it_is_refused_and_led_to_the_guide(
