@@ -212,6 +212,10 @@ def application(
         if scope["http_version"] not in HTTP_VERSIONS:  # h11 takes any
             await PlainTextResponse("this server speaks HTTP/1.1\n", 505)(scope, receive, send)
             return
+        two_lengths = {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}
+        if two_lengths or not scope["path"].startswith("/"):
+            await PlainTextResponse("this is no request\n", 400)(scope, receive, send)
+            return
         if tools and scope["path"].startswith(PLACE):
             await own.answer(scope, receive, send)
         else:
