@@ -125,6 +125,7 @@ def launch(
         browser.close()
 
 
+@pytest.mark.soak
 def test_a_phone_that_trusts_the_authority_gets_the_camera(
     told: dict[str, Any], other_host: OtherHost, launch: Callable[[Path | None], Browser]
 ) -> None:
