@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from builder.browsers import find_chromium
 from builder.manifest import (
     SUFFIXES,
     Context,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from tests.hub.server import Hub
 
 REPOSITORY = Path(__file__).parents[1]
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
 MakeModel = Callable[..., Path]
@@ -91,13 +90,8 @@ def node() -> str:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Executable of the Chromium that `make test` found or installed."""
-    for name in CHROMIUMS:
-        if found := shutil.which(name):
-            return found
-    for application in ("Google Chrome", "Chromium"):
-        path = Path(f"/Applications/{application}.app/Contents/MacOS/{application}")
-        if path.is_file():
-            return str(path)
+    if found := find_chromium():
+        return found
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as tools:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import gzip
 import http.server
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import Any
 from builder.bench._contract import OURS, Bench, Goal, Measure, Outcome, Setting
 from builder.bench._processes import run_ourselves
 from builder.bench._shipped import shipped_models
+from builder.browsers import find_chromium
 from builder.errors import BenchError
 
 PAGES = {"camera-caption": "scenes-vlm", "photo-search": "scenes-clip"}
@@ -37,7 +37,6 @@ TIMES = """() => {
   const painted = performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null;
   return { interactive: visit.domContentLoadedEventEnd, painted };
 }"""
-BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 BYTES = "own bytes before the runtime, gzipped"
 
 
@@ -95,7 +94,7 @@ def _visit(address: str) -> list[dict[str, Any]]:
     visits = []
     with sync_playwright() as tools:
         try:
-            browser = tools.chromium.launch(executable_path=_chromium())
+            browser = tools.chromium.launch(executable_path=find_chromium())
         except Error as problem:
             raise BenchError(f"no Chromium starts: {problem.message}", hint="playwright install chromium") from problem
         for visit in range(VISITS + 1):
@@ -126,11 +125,6 @@ def _before(asked: list[str], address: str) -> list[str]:
 def _gzipped(site: Path, paths: list[str]) -> int:
     files = {site / (path or "index.html") for path in paths}
     return sum(len(gzip.compress(file.read_bytes(), 6)) for file in files if file.is_file())
-
-
-def _chromium() -> str | None:
-    """The machine's own browser; playwright's where there is none."""
-    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 
 @contextmanager

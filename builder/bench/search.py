@@ -8,7 +8,6 @@ core; the loop runs over the vectors of the index as float32, so that the same o
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import numpy as np
 from builder.album import Facts, Photo, write_index
 from builder.album.vectors import encode
 from builder.bench._contract import OURS, Bench, Goal, Measure, Outcome, Setting
+from builder.browsers import find_chromium
 from builder.errors import BenchError
 from builder.paths import browser_runtime, web_template
 
@@ -28,8 +28,6 @@ PHOTOS, DIMENSIONS, QUERIES, LIMIT, ROUNDS = 100_000, 512, 100, 50, 5
 CLUSTERS = 2_000
 LOOP, PEERS = "float32 loop", "cos_sim and sort"
 CASE = f"top {LIMIT} of {PHOTOS:,} × {DIMENSIONS}"
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
-"""Without one of these, playwright's own is taken."""
 ORIGIN = "http://localhost/"
 PAGE = """<!doctype html><meta charset="utf-8"><title>search</title>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'self' 'wasm-unsafe-eval'">
@@ -116,7 +114,7 @@ def _measure_in_browser(index: Path, vectors: Path) -> dict[str, Any]:
     except ImportError as error:
         raise BenchError("search needs playwright", hint="pip install 'webgpu-demo-builder[test]'") from error
 
-    executable = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    executable = find_chromium()  # without one, playwright's own is taken
     try:
         with sync_playwright() as tools:
             browser = tools.chromium.launch(executable_path=executable, args=["--no-sandbox"])

@@ -20,6 +20,7 @@ from transformers import LlavaForConditionalGeneration, LlavaOnevisionForConditi
 from builder.errors import CheckpointError
 from builder.families._chat import web_template
 from builder.families._checkpoint import language_weights, load_transformers
+from builder.families._config import text_config, vision_config
 from builder.families._contract import Family, Language, Parts, read_demo, read_json, section
 from builder.families._pictures import image_facts
 from builder.families._preprocessor import processor_kind, read_image_processor
@@ -74,22 +75,6 @@ ALWAYS: Mapping[str, Any] = {
     "do_normalize": True,
 }
 """What all of them take. transformers.js would take other values, and not normalise."""
-TEXT_KEYS = (
-    "model_type",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "vocab_size",
-    "max_position_embeddings",
-    "rms_norm_eps",
-    "hidden_act",
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
-)
-VISION_KEYS = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
 MODEL_KEYS = ("vision_feature_layer", "vision_feature_select_strategy", "projector_hidden_act")
 
 
@@ -272,11 +257,8 @@ def _config(architecture: str, config: Any) -> dict[str, Any]:
         "image_token_index": config.image_token_index,
         "tie_word_embeddings": bool(config.tie_word_embeddings),
         **{key: getattr(config, key) for key in MODEL_KEYS},
-        "text_config": {
-            **{key: getattr(text, key) for key in TEXT_KEYS},
-            "head_dim": getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
-        },
-        "vision_config": {key: getattr(vision, key) for key in VISION_KEYS},
+        "text_config": text_config(text),
+        "vision_config": vision_config(vision),
     }
 
 

@@ -20,6 +20,7 @@ from transformers import Idefics3ForConditionalGeneration, SmolVLMForConditional
 
 from builder.errors import CheckpointError
 from builder.families._checkpoint import language_weights, load_transformers
+from builder.families._config import text_config, vision_config
 from builder.families._contract import Family, Language, Parts, read_demo, read_json
 from builder.families._pictures import image_facts
 from builder.families._preprocessor import read_image_processor
@@ -67,22 +68,6 @@ PREPROCESSOR: Mapping[str, Any] = {
     "max_image_size": {"longest_edge": 364},
 }
 """Transformers' own values for what a config leaves out; those of transformers.js are others."""
-TEXT_KEYS = (
-    "model_type",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "vocab_size",
-    "max_position_embeddings",
-    "rms_norm_eps",
-    "hidden_act",
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
-)
-VISION_KEYS = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
 UNSEEN = -1e4
 """Added to the attention scores of patches outside the picture: their weight underflows to 0, in float16 as well."""
 
@@ -294,11 +279,8 @@ def _configs(
             "image_token_id": config.image_token_id,
             "scale_factor": config.scale_factor,
             "tie_word_embeddings": bool(config.tie_word_embeddings),
-            "text_config": {
-                **{key: getattr(text, key) for key in TEXT_KEYS},
-                "head_dim": getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
-            },
-            "vision_config": {key: getattr(vision, key) for key in VISION_KEYS},
+            "text_config": text_config(text),
+            "vision_config": vision_config(vision),
         },
         "generation_config.json": read_json(checkpoint / "generation_config.json")
         or {key: value for key, value in ends.items() if value is not None},

@@ -10,7 +10,6 @@ import base64
 import json
 import os
 import select
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,11 +17,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
-APPLICATIONS = ("Google Chrome", "Chromium", "Microsoft Edge")
+from builder.browsers import find_chromium
+
 SIZE = (1280, 720)
 GOOD, BAD = frozenset({"ready", "running", "paused", "done"}), frozenset({"error"})
 """Values of a page's ``data-state`` once its model is loaded, and once it has given up."""
@@ -57,17 +55,8 @@ class Look:
 
 
 def find_browser() -> str | None:
-    """A Chromium of this machine that can be driven."""
-    if sys.platform == "win32":
-        return None
-    for name in NAMES:
-        if found := shutil.which(name):
-            return found
-    for name in APPLICATIONS:
-        path = Path(f"/Applications/{name}.app/Contents/MacOS/{name}")
-        if path.is_file():
-            return str(path)
-    return None
+    """A Chromium of this machine that can be driven: Windows hands no pipes down."""
+    return None if sys.platform == "win32" else find_chromium()
 
 
 def look(executable: str, address: str, *, seconds: float, settle_s: float = 0, flags: tuple[str, ...] = ()) -> Look:

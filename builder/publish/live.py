@@ -15,11 +15,11 @@ from urllib.parse import quote, urlsplit
 import httpx2
 
 from builder.errors import PublishError
+from builder.policy import SPACE_HEADERS
 from builder.publish._contract import Report
 from builder.publish.browser import BrowserError, find_browser, look
 from builder.publish.files import LocalFile
 from builder.publish.repository import Repository
-from builder.publish.static_space import ISOLATION
 from builder.redaction import redact
 
 RUNNING = "RUNNING"
@@ -101,7 +101,7 @@ def check_files(address: str, files: Sequence[LocalFile], *, must_hold: str, thr
         if answer.status_code != 200 or must_hold not in answer.text:
             problems.append("the page is not the one that was published")
         elif threads:
-            lacking = [name for name, value in ISOLATION.items() if answer.headers.get(name) != value]
+            lacking = [name for name, value in SPACE_HEADERS.items() if answer.headers.get(name) != value]
             problems += [f"the page lacks the header {name}" for name in lacking]
     if problems:
         return Check(name="files", ok=False, said="; ".join(problems[:5]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from builder.policy import SPACE_HEADERS
 from builder.publish._contract import Applied, Change, Plan, Report
 from builder.publish.files import LocalFile, from_bytes
 from builder.publish.repository import Repository
@@ -17,13 +18,6 @@ from builder.publish.space_card import CARD, render_card, shorten
 COST = "free: static Spaces cost nothing on any account"
 THUMBNAIL = "thumbnail.png"
 OWN = frozenset({CARD, THUMBNAIL})
-ISOLATION = {
-    "cross-origin-embedder-policy": "require-corp",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "cross-origin",
-}
-"""With these headers a page is cross-origin isolated, without which WebAssembly has one thread. WebGPU needs none."""
-
 Photograph = Callable[[], bytes | None]
 
 
@@ -114,7 +108,7 @@ def render_readme(
         "models": [model_repo] if model_repo else None,
         "license": license,
         "thumbnail": f"{endpoint}/spaces/{space}/resolve/main/{THUMBNAIL}",
-        "custom_headers": ISOLATION if isolated else None,
+        "custom_headers": SPACE_HEADERS if isolated else None,
     }
     values = {"title": title, "summary": summary, "space": space, "address": address, "page": page, "model": model}
     more = {"model_repo": model_repo, "server": server, "endpoint": endpoint}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import httpx
+import yaml
 
 from builder.preview.access import Access, Visit
 from builder.preview.space import other_origin
@@ -134,7 +135,11 @@ def test_another_name_on_a_lan_is_the_local_name_and_back() -> None:
 
 
 def test_the_headers_are_the_very_ones_that_the_space_will_send() -> None:
-    from builder.policy import SPACE_HEADERS
-    from builder.publish.static_space import ISOLATION
+    from builder.preview.headers import DEFAULTS
+    from builder.publish.static_space import render_readme
 
-    assert SPACE_HEADERS == ISOLATION
+    texts = dict.fromkeys(("title", "summary", "space", "address", "page", "model", "endpoint"), "a")
+    card = render_readme(**texts, model_repo=None, license=None, server=None, isolated=True)
+    sent = yaml.safe_load(card.content().decode().split("---")[1])["custom_headers"]
+    assert sent
+    assert sent == {name: DEFAULTS[name] for name in sent}
