@@ -11,8 +11,12 @@ const scope = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (s
 const version = new URL(scope.location.href).searchParams.get('v') ?? '';
 const root = new URL('./', scope.location.href).href;
 const prefix = `webgpu-demo-site ${new URL(root).pathname} `;
+const cacheName = prefix + version;
 const SITE = 'manifest.json';
 const NETWORK_TIMEOUT_MS = 4000;
+
+/** Set when the site has moved away: a request still under way must not make the cache again that has just gone. */
+let gone = false;
 
 /** @typedef {{ version: string, files: { path: string, sha256: string }[] }} Site */
 
@@ -33,20 +37,30 @@ async function isRight(response, sha256) {
   return [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('') === sha256;
 }
 
+/** What is kept of this version; it asks without opening, because opening makes a cache. @param {string} path */
+const find = (path) => caches.match(root + path, { cacheName });
+
+/** @param {string} path @param {Response} response */
+async function keep(path, response) {
+  if (gone) return;
+  const cache = await caches.open(cacheName);
+  await (gone ? caches.delete(cacheName) : cache.put(root + path, response));
+}
+
 /**
  * Fetch a file of exactly this version and keep it.
  *
- * @param {Cache} cache @param {Site} site @param {string} path
+ * @param {Site} site @param {string} path
  * @throws {Error} when the host has another version of it, or an error page in its place
  */
-async function take(cache, site, path) {
+async function take(site, path) {
   const file = site.files.find((entry) => entry.path === path);
   // Some hosts write a line of theirs into the page itself, and lead from its name to the folder.
   const isIndex = path === 'index.html';
   const response = await fetch(isIndex ? root : root + path, { cache: 'no-cache' });
   const right = response.ok && file && (isIndex || (await isRight(response, file.sha256)));
   if (!right) throw new Error(`${path} is not of this version`);
-  await cache.put(root + path, response.clone());
+  await keep(path, response.clone());
   return response;
 }
 
@@ -54,9 +68,8 @@ async function install() {
   const response = await fetch(root + SITE, { cache: 'no-cache' });
   const site = /** @type {Site} */ (await response.clone().json());
   if (site.version !== version) throw new Error('The site has changed again.');
-  const cache = await caches.open(prefix + version);
-  await Promise.all(site.files.filter(({ path }) => isPage(path)).map(({ path }) => take(cache, site, path)));
-  await cache.put(root + SITE, response);
+  await Promise.all(site.files.filter(({ path }) => isPage(path)).map(({ path }) => take(site, path)));
+  await keep(SITE, response);
 }
 
 /** @param {string} [kept] the version that stays */
@@ -67,13 +80,12 @@ async function dropVersions(kept) {
 
 /** @param {Request} request @param {string} path */
 async function answer(request, path) {
-  const cache = await caches.open(prefix + version);
-  const kept = await cache.match(root + path);
+  const kept = await find(path);
   if (path === SITE) return answerSite(request, kept ?? Response.error());
   if (kept) return cut(kept, request);
   if (!isExtra(path)) return fetch(request);
-  const site = await (await cache.match(root + SITE))?.json();
-  const taken = site ? await take(cache, site, path).catch(() => null) : null;
+  const site = await (await find(SITE))?.json();
+  const taken = site ? await take(site, path).catch(() => null) : null;
   return taken ? cut(taken, request) : fetch(request);
 }
 
@@ -83,6 +95,7 @@ async function answerSite(request, kept) {
   const response = await Promise.race([fetch(request, { cache: 'no-cache' }).catch(() => null), late]);
   if (response?.status === 404 || response?.status === 410) {
     // The site has moved away from here, and must not live on in caches: something else may lie here now.
+    gone = true;
     await scope.registration.unregister();
     await dropVersions();
     return response;
@@ -104,10 +117,9 @@ async function cut(response, request) {
 
 /** @param {string[]} urls */
 async function keepExtras(urls) {
-  const cache = await caches.open(prefix + version);
-  const site = await (await cache.match(root + SITE))?.json();
+  const site = await (await find(SITE))?.json();
   for (const path of urls.map(pathOf)) {
-    if (path && isExtra(path) && site && !(await cache.match(root + path))) await take(cache, site, path).catch(() => null);
+    if (path && isExtra(path) && site && !(await find(path))) await take(site, path).catch(() => null);
   }
 }
 
