@@ -1,9 +1,9 @@
 """How the Hub frames a static Space: permissions and sandbox of the frame on huggingface.co/spaces/….
 
-The lists are those of the Hub's own frame, as its embedding code has shown them since 2022, with what came later
-(clipboard, display capture, storage access). What is not in them a framed page cannot have: folder pickers and
-cross-origin isolation, and so threads, among it; what it stores is kept apart from what the same page stores when it is
-opened directly.
+The lists follow what is publicly known of the Hub's frame (its embed code, and clipboard, display capture and storage
+access, which came later). The Hub promises none of it and may change it: the frame of a real Space has the last word.
+What is not in them a framed page cannot have: folder pickers and cross-origin isolation, and so threads, among it; what
+it stores is kept apart from what the same page stores when it is opened directly.
 """
 
 from __future__ import annotations
