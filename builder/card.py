@@ -211,7 +211,7 @@ def _licence(base_model: str | None, license: str | None, license_name: str | No
 
 def _made(manifest: Manifest, base_model: str | None) -> str:
     made = {dtype for variants in manifest.components.values() for dtype in variants} - {"fp32"}
-    dtypes = [dtype for dtype in ("fp16", "q8", "q4", "q4f16") if dtype in made]
+    dtypes = [dtype for dtype in ("fp16", "q8", "q4", "q4f16", "uint8") if dtype in made]
     commands = [
         "pip install 'webgpu-demo-builder[export]'",
         f"webgpu-demo export {base_model or 'CHECKPOINT'} -o {manifest.name}",

@@ -18,7 +18,7 @@ from builder.quantize import quantize
 from builder.site import BuiltSite, build, default_models, write_index
 from builder.verify import verify
 
-DTYPES = ("fp16", "q8", "q4", "q4f16")
+DTYPES = ("fp16", "q8", "q4", "q4f16", "uint8")
 MARK = ".webgpu-demo"
 TITLE = "Models that run in this browser"
 

@@ -23,10 +23,13 @@ SUFFIXES: Mapping[str, str] = {
     "fp32": "",
     "fp16": "_fp16",
     "q8": "_quantized",
+    "uint8": "_uint8",
     "q4": "_q4",
     "q4f16": "_q4f16",
 }
 """dtype → file suffix, as transformers.js spells them."""
+DECODER = "decoder_model_merged"
+"""The component that writes text, a row for each token, from what the others made of picture and words."""
 TIERS = ("webgpu-f16", "webgpu", "wasm")
 """Device tiers: WebGPU with and without the shader-f16 feature, and no WebGPU."""
 

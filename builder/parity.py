@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from builder.errors import ModelError, VerifyError
-from builder.manifest import ErrorMeasure, Manifest, TensorSpec
+from builder.manifest import DECODER, ErrorMeasure, Manifest, TensorSpec
 from builder.sessions import Session
 
 IMAGES = 4
 CAPTIONS = 4
 PROMPT_TOKENS = 12
 IMAGE_ROWS = 256
-DECODER = "decoder_model_merged"
 Arrays = Mapping[str, np.ndarray]
 
 

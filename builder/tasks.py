@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from builder.errors import ModelError, VerifyError
-from builder.manifest import SUFFIXES, ImageFacts, Manifest
-from builder.parity import DECODER, Arrays, decode, normalise
+from builder.manifest import DECODER, SUFFIXES, ImageFacts, Manifest
+from builder.parity import Arrays, decode, normalise
 from builder.sessions import Session
 
 if TYPE_CHECKING:

@@ -9,16 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from builder.errors import QuantizeError, did_you_mean
-from builder.manifest import TIERS, Budget, Variant
+from builder.manifest import DECODER, TIERS, Budget, Variant
 
 TIER_DTYPES: Mapping[str, tuple[str, ...]] = {
     "webgpu-f16": ("q4", "q4f16", "q8", "fp16", "fp32"),
     "webgpu": ("q4", "q8", "fp32"),
-    "wasm": ("q4", "q8", "fp32"),
+    "wasm": ("q4", "q8", "uint8", "fp32"),
 }
 """device tier → dtypes that run there; of two of the same size the first is taken, which other tiers can share.
 
 float16 needs a WebGPU adapter with shader-f16. On the CPU a float16 graph casts every tensor, so WASM has none."""
+
+QUICK: Mapping[tuple[str, str], str] = {("wasm", DECODER): "uint8"}
+"""(device tier, component) → the dtype that it gets whatever its size, as long as it keeps the budget.
+
+A decoder answers one row at a time. MatMulNBits makes floats of all its weights for each, because onnxruntime-web has
+no kernel of few bits for WASM, and a token takes ten to twenty times as long as with integers (quantize/integers.py).
+Twice the download is waited for once, a token every time."""
 
 BUDGETS: Mapping[str, Budget] = {
     budget.name: budget
@@ -84,17 +91,22 @@ def own_budget(quality: str, *, cosine: float | None = None, relative: float | N
 
 
 def choose_tiers(components: Mapping[str, Mapping[str, Variant]], budget: Budget) -> dict[str, dict[str, str]]:
-    """The smallest dtype of each component that the tier's devices run and that keeps the budget; fp32 always does."""
+    """The smallest dtype of each component that the tier's devices run and that keeps the budget, or its quick one.
+
+    fp32 always keeps the budget.
+    """
     return {
-        tier: {name: _choose(tier, variants, budget.of(name)) for name, variants in components.items()}
+        tier: {name: _choose(tier, name, variants, budget.of(name)) for name, variants in components.items()}
         for tier in TIERS
     }
 
 
-def _choose(tier: str, variants: Mapping[str, Variant], budget: Budget) -> str:
+def _choose(tier: str, component: str, variants: Mapping[str, Variant], budget: Budget) -> str:
     able = [d for d in TIER_DTYPES[tier] if d in variants and (d == "fp32" or budget.keeps(variants[d].error))]
     if tier.startswith("webgpu"):
         able = [d for d in able if variants[d].not_on_webgpu is None] or ["fp32"]
+    if (quick := QUICK.get((tier, component))) in able:
+        return quick
     return min(able, key=lambda dtype: variants[dtype].total_bytes)
 
 

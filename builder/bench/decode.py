@@ -16,7 +16,7 @@ from builder.bench._pipeline import make_plain, make_quantized
 from builder.bench._shipped import shipped_graph
 from builder.bench._wasm import measure_wasm
 from builder.bench.peers import optimum_onnx
-from builder.parity import DECODER
+from builder.manifest import DECODER
 
 POSITIONS = 280
 PROMPT, TOKEN = f"prompt of {POSITIONS}", f"one token after {POSITIONS}"
@@ -33,7 +33,10 @@ MOST_NODES = 300
 
 
 def _run(setting: Setting) -> Outcome:
-    paths = {OURS: _ours(setting)}
+    folder = _ours(setting)
+    # A browser without a GPU gets another decoder than one with it, and than a server.
+    ours = {where: shipped_graph(folder, DECODER, tier) for where, tier in ((NATIVE, "webgpu"), (WASM, "wasm"))}
+    paths = {OURS: ours[NATIVE]}
     vocabulary = int(QWEN2_05B["vocab_size"])
     if setting.wants(optimum_onnx.PEER.name) and not setting.models:
         made = optimum_onnx.make_decoder(QWEN2_05B, "Qwen2-0.5B", setting.work, setting.report)
@@ -42,7 +45,9 @@ def _run(setting: Setting) -> Outcome:
     sessions = {name: open_native(path, threads) for name, path in paths.items()}
     measures = measure_in_turns(sessions, LOADS, vocabulary, setting.report, where=NATIVE)
     del sessions
-    found, why = measure_wasm(paths, WASM_LOADS, vocabulary, setting.work, setting.report, where=WASM)
+    found, why = measure_wasm(
+        {**paths, OURS: ours[WASM]}, WASM_LOADS, vocabulary, setting.work, setting.report, where=WASM
+    )
     measures += found
     nodes = {name: count_nodes(path) for name, path in paths.items()}
     sizes = {name: _bytes(path) / 1e6 for name, path in paths.items()}
@@ -55,18 +60,19 @@ def _run(setting: Setting) -> Outcome:
             f"{threads} threads natively. The peer computes the logits of every position of the prompt, ours those of "
             "the last, which is all that greedy decoding reads.",
             why,
+            f"Ours natively is the decoder of the WebGPU tier ({ours[NATIVE].name}), on WASM that of the WASM tier "
+            f"({ours[WASM].name}, {_bytes(ours[WASM]) / 1e6:.0f} MB).",
             "WebGPU was not measured: this machine has no GPU, and a software adapter says nothing about speed.",
         ),
     )
 
 
 def _ours(setting: Setting) -> Path:
-    """The decoder that the WASM tier ships; of a user's model likewise."""
-    folder = setting.models[0] if setting.models else None
-    if folder is None:
-        plain = make_plain(ARCHITECTURES["FastVLM-0.5B"], setting.work, setting.report)
-        folder = make_quantized(plain, "balanced", setting.report).path
-    return shipped_graph(folder, DECODER, "wasm")
+    """A web model with what each tier ships: the user's, or one of the architecture that is compared."""
+    if setting.models:
+        return setting.models[0]
+    plain = make_plain(ARCHITECTURES["FastVLM-0.5B"], setting.work, setting.report)
+    return make_quantized(plain, "balanced", setting.report).path
 
 
 def _bytes(path: Path) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from builder.bench._contract import OURS, Bench, Goal, Measure, Outcome, Setting
 from builder.bench._decoders import Load, feeds, open_native
 from builder.bench._shipped import shipped_graph, shipped_models
-from builder.parity import DECODER
+from builder.manifest import DECODER
 
 FACTORS = (1, 4, 16)
 TOKENS, PHOTOS = 16, 4

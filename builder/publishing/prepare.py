@@ -23,7 +23,7 @@ from builder.site import default_models
 from builder.site.page import find_page
 from builder.versions import BUILDER
 
-DTYPES = ("fp16", "q8", "q4", "q4f16")
+DTYPES = ("fp16", "q8", "q4", "q4f16", "uint8")
 SOURCE = ".webgpu-demo-source.json"
 """Beside an export: what it was made of. Not in its manifest, so it is never published."""
 

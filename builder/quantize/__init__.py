@@ -1,8 +1,9 @@
 """quantize: add dtype variants to a web model, from its fp32 graphs.
 
 Start with `quantize`; choose.py makes and measures the candidates of recipe.py, `convert` makes one. weights.py does
-matrix products, convolutions.py convolutions, embeddings.py tables, half.py float16 by the values of ranges.py. Which
-variant a visitor gets is for verify/ to say, by the rule of builder/tiers.py. The fp32 graphs are never changed.
+matrix products, integers.py those of decoders on WASM, convolutions.py convolutions, embeddings.py tables, half.py
+float16 by the values of ranges.py. Which variant a visitor gets is for verify/ to say, by the rule of builder/tiers.py.
+The fp32 graphs are never changed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from builder.card import write_card
 from builder.errors import ModelError, QuantizeError, did_you_mean
 from builder.folders import staged_changes
 from builder.manifest import FILE_NAME, SUFFIXES, Budget, Manifest, Variant, file_entry, read_manifest, write_manifest
-from builder.quantize.recipe import Recipe
+from builder.quantize.recipe import Recipe, suits
 from builder.tiers import choose_tiers, find_budget
 from builder.webconfig import write_defaults
 
@@ -52,9 +53,10 @@ def quantize(
 ) -> QuantizeResult:
     """Add smaller variants to every component of a web model: each made by the recipe that measures best.
 
-    Of each of ``dtypes`` (fp16, q8, q4, q4f16) the smallest variant that keeps the budget is written, or the one
-    nearest to fp32 where none keeps it. Without ``dtypes`` only those variants are written that some device tier then
-    gets. ``quality`` is high, balanced, small, or a budget of your own; `verify` chooses the tiers by it.
+    Of each of ``dtypes`` (fp16, q8, q4, q4f16, and uint8 for decoders) the smallest variant that keeps the budget is
+    written, or the one nearest to fp32 where none keeps it. Without ``dtypes`` only those variants are written that
+    some device tier then gets. ``quality`` is high, balanced, small, or a budget of your own; `verify` chooses the
+    tiers by it.
 
     All files are made beside the model and moved in together, the manifest last: an interrupted run leaves what was
     there and can be run again. A variant that is already there is made anew; other dtypes stay.
@@ -76,6 +78,8 @@ def quantize(
     if wrong:
         raise QuantizeError(f"there is no dtype {wrong[0]!r}", hint=did_you_mean(wrong[0], known))
     manifest = read_manifest(model_dir)
+    if dtypes and not any(suits(dtype, name) for dtype in dtypes for name in manifest.components):
+        raise QuantizeError(f"{dtypes[0]} is for decoders, and {model_dir} has none", hint="take q8 or q4")
     _check_plain(model_dir, manifest)
     from builder.evaluation import calibration_pixels
     from builder.parity import Reference
@@ -91,7 +95,7 @@ def quantize(
         for name, variants in components.items():
             chooser = _chooser(name, model_dir / variants["fp32"].path, staged, reference, budget, every, report)
             best = chooser.choose(dtypes)
-            failed = [dtype for dtype in dtypes or () if dtype not in best]
+            failed = [dtype for dtype in dtypes or () if dtype not in best and suits(dtype, name)]
             if failed:
                 why = next(trial.why for trial in chooser.trials if trial.recipe.dtype == failed[0])
                 raise QuantizeError(f"{name} cannot be made {failed[0]}: {why}", hint="leave this dtype out")
@@ -222,6 +226,7 @@ def convert(graph: ModelProto, recipe: Recipe, ranges: Ranges | None = None) -> 
     from builder.quantize.convolutions import quantize_pointwise, store_kernels
     from builder.quantize.embeddings import is_embedding, narrow_scales, quantize_tables
     from builder.quantize.half import name_nodes, to_half
+    from builder.quantize.integers import quantize_products
     from builder.quantize.recipe import check_plain
     from builder.quantize.rotary import make_rotary, read_rotary
     from builder.quantize.weights import quantize_weights
@@ -233,6 +238,8 @@ def convert(graph: ModelProto, recipe: Recipe, ranges: Ranges | None = None) -> 
         graph = quantize_pointwise(graph, recipe)
     if recipe.bits is not None:
         graph = quantize_tables(quantize_weights(graph, recipe), recipe)
+    if recipe.integer:
+        graph = quantize_products(graph)
     if recipe.half:
         graph = narrow_scales(graph) if bare and recipe.bits is not None else to_half(graph, ranges)
     if recipe.depthwise != "fp32":

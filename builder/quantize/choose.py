@@ -25,7 +25,7 @@ from builder.graphs import chunk_paths, load_graph, save_graph
 from builder.manifest import SUFFIXES, Budget, ErrorMeasure
 from builder.measurements import Candidate, ValueRange
 from builder.parity import Reference, measure
-from builder.quantize.recipe import Recipe, candidates
+from builder.quantize.recipe import INTEGER, Recipe, candidates, suits
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -40,8 +40,8 @@ NEAR = 1.02
 """For so little more a smaller error is worth having."""
 MOST_RANGES = 40
 HALVES = ("fp16", "q4f16")
-LADDERS = (("q4", "q8"), ("q4f16", "q4", "q8", "fp16"))
-"""What to make when nobody says: for tiers without and with float16, each until one keeps the budget."""
+LADDERS = (("q4", "q8"), ("q4f16", "q4", "q8", "fp16"), (INTEGER,))
+"""What to make when nobody says: for tiers without and with float16, each until one keeps the budget, and for WASM."""
 
 Convert = Callable[["ModelProto", Recipe, "Ranges | None"], "ModelProto"]
 
@@ -98,11 +98,12 @@ class Chooser:
         """
         if dtypes is not None:
             for dtype in dict.fromkeys(dtypes):
-                self._make(dtype)
+                if suits(dtype, self.component):
+                    self._make(dtype)
         else:
             for ladder in LADDERS:
                 for dtype in ladder:
-                    if dtype not in self.best:
+                    if dtype not in self.best and suits(dtype, self.component):
                         self._make(dtype)
                     if self.hurry and dtype in self.best and self.budget.keeps(self.best[dtype].error):
                         break

@@ -8,12 +8,15 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from builder.errors import QuantizeError
+from builder.manifest import DECODER
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 BITS = {"q8": 8, "q4": 4, "q4f16": 4}
 HALF = ("fp16", "q4f16")
+INTEGER = "uint8"
+"""Whole products of 8-bit integers, see integers.py: for components that read one row at a time, on WASM."""
 METHODS = ("rtn", "k_quant", "hqq")
 BLOCK_SIZES = (32, 64, 128)
 
@@ -22,9 +25,10 @@ BLOCK_SIZES = (32, 64, 128)
 class Recipe:
     """How one dtype of one component is made.
 
-    ``dtype`` is fp16, q8, q4 or q4f16; ``method`` (rtn, k_quant, hqq), ``symmetric`` and ``block_size`` (32, 64, 128)
-    are for matrix products and tables. ``pointwise_bits`` turns 1×1 convolutions into matrix products of that many
-    bits, None leaves them convolutions. ``depthwise`` is how other convolution kernels are stored: fp32, fp16 or int8.
+    ``dtype`` is fp16, q8, q4, q4f16 or uint8; ``method`` (rtn, k_quant, hqq), ``symmetric`` and ``block_size``
+    (32, 64, 128) are for matrix products and tables. ``pointwise_bits`` turns 1×1 convolutions into matrix products of
+    that many bits, None leaves them convolutions. ``depthwise`` is how other convolution kernels are stored: fp32, fp16
+    or int8.
     ``eight_share`` of the values, those of the smallest weights, have 8 bits in any case.
     """
 
@@ -47,12 +51,18 @@ class Recipe:
         return BITS.get(self.dtype)
 
     @property
+    def integer(self) -> bool:
+        return self.dtype == INTEGER
+
+    @property
     def half(self) -> bool:
         return self.dtype in HALF
 
     def label(self) -> str:
         """Name it as the report does: "q4f16 k-quant b32 asym, 1x1 at 4 bits, kernels int8"."""
         parts = [self.dtype]
+        if self.integer:
+            parts[0] += " by column and token"
         if self.bits is not None:
             how = "sym" if self.symmetric else "asym"
             parts[0] += f" {self.method.replace('_', '-')} b{self.block_size} {how}"
@@ -63,6 +73,11 @@ class Recipe:
         if self.depthwise != "fp32":
             parts.append(f"kernels {self.depthwise}")
         return ", ".join(parts)
+
+
+def suits(dtype: str, component: str) -> bool:
+    """Whether a dtype is for this component: integers cost an encoder twice its download, and save it little."""
+    return dtype != INTEGER or component == DECODER
 
 
 def candidates(graph: ModelProto, dtype: str, *, any_block: bool = False) -> tuple[Recipe, ...]:

@@ -139,6 +139,7 @@ def test_describe_now_takes_one_picture_while_paused(demo_address: str, open_pag
     watch = open_page(address, device="wasm", camera=camera, before=RECORD)
     assert until_captioned(watch) == CAPTIONS[5]
     page = watch.page
+    watch.wait_until("window.spoken.length > 0", seconds=30)  # after pause nothing is said any more
     page.click("[data-role=pause]")
     page.wait_for_selector('html[data-state="paused"]')
     done = page.evaluate("window.captions.length")
