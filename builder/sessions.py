@@ -13,13 +13,18 @@ from builder.errors import VerifyError
 class Session:
     """One ONNX file in onnxruntime on the CPU."""
 
-    def __init__(self, path: Path, *, threads: int = 0) -> None:
-        """Load a graph. With ``threads``, a run takes so many: 1 where several run at once; 0 is all cores."""
+    def __init__(self, path: Path, *, threads: int = 0, prepack: bool = True) -> None:
+        """Load a graph. With ``threads``, a run takes so many: 1 where several run at once; 0 is all cores.
+
+        Without ``prepack``, runs are slower, and float32 weights are held once, not twice.
+        """
         import onnxruntime as ort
 
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
+        if not prepack:
+            options.add_session_config_entry("session.disable_prepacking", "1")
         try:
             self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no base class but Exception

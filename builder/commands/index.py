@@ -22,7 +22,9 @@ def index(
     out: Annotated[Path, typer.Option("--out", "-o", help="The index.")] = Path("album.index"),
     model: Annotated[
         str | None,
-        typer.Option(help="An embedded model's name, or a web model folder: the one of the page.", show_default=False),
+        typer.Option(
+            help="The model of the page: an embedded one's name, a web model folder, or its Hub id.", show_default=False
+        ),
     ] = None,
     thumbnails: Annotated[
         bool,

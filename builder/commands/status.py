@@ -10,6 +10,9 @@ import builder
 from builder.commands._options import Json, Quiet
 from builder.console import Console
 
+WORDS = {False: "removed", None: "removed or private"}
+"""What is said of a place that is not seen."""
+
 
 def status(
     space: Annotated[
@@ -25,11 +28,13 @@ def status(
         (
             state.kind,
             state.place,
-            "removed" if not state.exists else (state.stage or "there"),
+            WORDS[state.exists] if not state.exists else (state.stage or "there"),
             "as published" if state.is_current else "changed since" if state.exists else "",
             state.address,
         )
         for state in states
     ]
     console.table(["kind", "name", "state", "files", "address"], rows)
+    if any(state.exists is None for state in states):
+        console.text("without a token private ones are not seen: run `hf auth login`, or set HF_TOKEN")
     console.data(states)

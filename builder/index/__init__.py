@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from builder.album import AlbumIndex, Facts, Photo, vector_space, write_index
+from builder.album.space import ENCODER, PREPROCESSOR
 from builder.album.vectors import encode
 from builder.embedded import NAMES, model_dir
 from builder.errors import IndexFileError, ModelError, did_you_mean
@@ -25,7 +26,7 @@ from builder.index.exif import wall_clock_ms
 from builder.index.journal import Journal
 from builder.index.pictures import PhotoError, open_photo
 from builder.index.walk import Found, Unreadable, find_photos
-from builder.manifest import Manifest, read_manifest
+from builder.manifest import FileEntry, Manifest, read_manifest
 from builder.tasks import PictureEncoder
 
 __all__ = ["IndexResult", "Unreadable", "index"]
@@ -63,20 +64,20 @@ def index(
 ) -> IndexResult:
     """Index every photo below ``folder`` into the file ``out``, on all cores.
 
-    ``model`` is an embedded model's name or a web model folder. An index that is there already is brought up to date:
-    photos whose size and time of change are the same are kept, new and changed ones opened, removed ones dropped. The
-    file changes whole or not at all; a run that was interrupted goes on where it stopped. ``progress`` is told how many
-    photos are done, and of how many.
+    ``model`` is an embedded model's name, a web model folder, or the Hub id of one that was published. An index that is
+    there already is brought up to date: photos whose size and time of change are the same are kept, new and changed
+    ones opened, removed ones dropped. The file changes whole or not at all; a run that was interrupted goes on where it
+    stopped. ``progress`` is told how many photos are done, and of how many.
 
     Raises:
         IndexFileError: no folder, no photo in it, or the file is no index of ours or cannot be written.
-        ModelError: there is no such model, or it makes no vectors of pictures.
+        ModelError: there is no such model, it cannot be fetched, or it makes no vectors of pictures.
     """
     started = time.monotonic()
     say = report or (lambda line: None)
     if not folder.is_dir():
         raise IndexFileError(f"{folder} is no folder", hint="give the folder that your photos are in")
-    place, manifest = _find_model(model)
+    place, manifest = _find_model(model, say)
     space, dimensions = vector_space(manifest), _dimensions(manifest)
     facts = Facts(space=space, model=manifest.name, dimensions=dimensions)
     target = out.absolute()
@@ -121,20 +122,32 @@ def index(
     )
 
 
-def _find_model(model: str | Path | None) -> tuple[Path, Manifest]:
+def _find_model(model: str | Path | None, say: Callable[[str], None]) -> tuple[Path, Manifest]:
     wanted = model if model is not None else DEFAULT_MODEL
     place = model_dir(wanted) if isinstance(wanted, str) and wanted in NAMES else Path(wanted)
+    if not place.is_dir() and isinstance(wanted, str) and "/" in wanted:
+        from builder.hub import fetch_model_files
+
+        place = fetch_model_files(wanted, "pictures", _files_for_pictures, report=say)
     if not place.is_dir():
         raise ModelError(
             f"there is no model {str(wanted)!r}",
-            hint=f"give a web model folder, or: {did_you_mean(str(wanted), NAMES)}",
+            hint=f"give a web model folder, a Hub id, or: {did_you_mean(str(wanted), NAMES)}",
         )
     return place, read_manifest(place)
 
 
+def _files_for_pictures(manifest: Manifest) -> list[FileEntry]:
+    """Of a model on the Hub only what makes vectors of pictures is fetched."""
+    vector_space(manifest)  # says so when it makes none
+    variant = manifest.components[ENCODER][_dtype(manifest)]
+    graph = FileEntry(path=variant.path, size_bytes=variant.size_bytes, sha256=variant.sha256)
+    return [graph, *variant.data, *(entry for entry in manifest.files if entry.path == PREPROCESSOR)]
+
+
 def _dimensions(manifest: Manifest) -> int:
     """Numbers in a vector, as the graph declares them."""
-    variant = next(iter(manifest.components["vision_model"].values()))
+    variant = next(iter(manifest.components[ENCODER].values()))
     for output in variant.outputs:
         if output.name in ("image_embeds", "pooler_output") and isinstance(output.shape[-1], int):
             return output.shape[-1]
@@ -143,8 +156,8 @@ def _dimensions(manifest: Manifest) -> int:
 
 def _dtype(manifest: Manifest) -> str:
     """fp32 where there is one, else what devices without WebGPU get."""
-    variants = manifest.components["vision_model"]
-    return "fp32" if "fp32" in variants else manifest.tiers.get("wasm", {}).get("vision_model", min(variants))
+    variants = manifest.components[ENCODER]
+    return "fp32" if "fp32" in variants else manifest.tiers.get("wasm", {}).get(ENCODER, min(variants))
 
 
 def _last_index(target: Path, facts: Facts, say: Callable[[str], None]) -> dict[str, Photo]:

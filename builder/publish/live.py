@@ -22,7 +22,7 @@ from builder.publish.files import LocalFile
 from builder.publish.repository import Repository
 from builder.redaction import redact
 
-RUNNING = "RUNNING"
+RUNNING, ASLEEP, PAUSED = "RUNNING", "SLEEPING", "PAUSED"
 WAITING = frozenset({"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING", "NO_APP_FILE"})
 """Stages that may end well. A Space that has just been made has no app file yet."""
 TYPES = {
@@ -61,6 +61,11 @@ def wait_for_stage(repository: Repository, *, seconds: float, report: Report) ->
         stage = str(runtime.stage)
         if stage == RUNNING:
             return Check(name="stage", ok=True, said=f"{repository.id} is {RUNNING}")
+        if stage == ASLEEP:
+            return Check(name="stage", ok=True, said=f"{repository.id} is asleep: the first who asks it wakes it up")
+        if stage == PAUSED:
+            said = f"{repository.id} is {PAUSED}: restart it on {repository.address}/settings"
+            return Check(name="stage", ok=False, said=said)
         if stage not in WAITING:
             why = redact(str(runtime.raw.get("errorMessage") or "")).strip()
             return Check(name="stage", ok=False, said=f"{repository.id} is {stage}{': ' + why if why else ''}")
@@ -82,13 +87,20 @@ def check_tree(repository: Repository, commit: str, files: Iterable[LocalFile]) 
     return Check(name="checksums", ok=True, said=f"all files of {repository.id} are what was sent")
 
 
-def check_files(address: str, files: Sequence[LocalFile], *, must_hold: str, threads: bool) -> Check:
+def check_files(
+    address: str, files: Sequence[LocalFile], *, must_hold: str, threads: bool, token: str | None = None
+) -> Check:
     """Fetch every file of a page from its address; ``must_hold`` is what index.html names.
 
-    The Hub may put a script of its own into index.html, whose checksum therefore says nothing.
+    The Hub may put a script of its own into index.html, whose checksum therefore says nothing. ``token`` opens a
+    private page: it goes into a header and to this one host, never into an address or along with a redirect.
     """
     problems: list[str] = []
-    with httpx2.Client(follow_redirects=True, timeout=60) as client:
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    with httpx2.Client(follow_redirects=not token, timeout=60, headers=headers) as client:
+        if token and client.get(f"{address.rstrip('/')}/").status_code != 200:
+            said = "a private page that does not open to the token: look at it in a browser that is logged in"
+            return Check(name="files", ok=None, said=said)
         for file in files:
             if file.path != INDEX:
                 problems += _fetch(client, address, file)

@@ -6,6 +6,7 @@ It holds names, commits and choices; never a token. It may be committed to the p
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -44,20 +45,46 @@ class Publication:
     made: tuple[str, ...] = field(default_factory=tuple)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LocalCopy:
+    """A page that was written to a folder of this machine.
+
+    ``folder`` is relative to the project's where it lies below it, ``manifest`` the SHA-256 of the manifest.json that
+    the last run left there; ``model``, ``server`` and ``title`` are the options that the next run takes over.
+    """
+
+    folder: str
+    page: str
+    manifest: str
+    model: str | None = None
+    server: str | None = None
+    title: str | None = None
+
+
 def read_all(folder: Path) -> Mapping[str, Publication]:
     """Space → publication.
 
     Raises:
         PublishError: the file cannot be read.
     """
+    return _read(folder)[0]
+
+
+def read_copies(folder: Path) -> Mapping[str, LocalCopy]:
+    """Folder → copy, likewise."""
+    return _read(folder)[1]
+
+
+def _read(folder: Path) -> tuple[dict[str, Publication], dict[str, LocalCopy]]:
     path = folder / FILE_NAME
     if not path.is_file():
-        return {}
+        return {}, {}
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if raw["format"] != FORMAT:
             raise ValueError(f"its format is {raw['format']!r}, this version reads {FORMAT}")
-        return {entry["space"]: parse(Publication, entry) for entry in raw["published"]}
+        published = {entry["space"]: parse(Publication, entry) for entry in raw["published"]}
+        return published, {entry["folder"]: parse(LocalCopy, entry) for entry in raw.get("folders", ())}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PublishError(
             f"{path} cannot be read: {error}", hint="mend it, or remove it and name everything with options again"
@@ -97,20 +124,30 @@ def find_space(folder: Path, space: str | None) -> Publication:
 
 def remember(folder: Path, entry: Publication) -> None:
     """Write a publication down, in place of the one of the same Space."""
-    _write(folder, {**read_all(folder), entry.space: entry})
+    published, copies = _read(folder)
+    _write(folder, {**published, entry.space: entry}, copies)
+
+
+def remember_copy(folder: Path, copy: LocalCopy) -> None:
+    """Write down what went to a folder, in place of what went there before."""
+    published, copies = _read(folder)
+    _write(folder, published, {**copies, copy.folder: copy})
 
 
 def forget(folder: Path, space: str) -> None:
     """Strike a publication out."""
-    _write(folder, {name: entry for name, entry in read_all(folder).items() if name != space})
+    published, copies = _read(folder)
+    _write(folder, {name: entry for name, entry in published.items() if name != space}, copies)
 
 
-def _write(folder: Path, entries: Mapping[str, Publication]) -> None:
+def _write(folder: Path, published: Mapping[str, Publication], copies: Mapping[str, LocalCopy]) -> None:
     path = folder / FILE_NAME
-    part = path.with_name(f"{FILE_NAME}.part")
-    record = {"format": FORMAT, "published": [asdict(entry) for _, entry in sorted(entries.items())]}
+    part = path.with_name(f"{FILE_NAME}.{os.getpid()}.part")  # two runs at once write one each, and the later one stays
+    record = {"format": FORMAT, "published": [asdict(entry) for _, entry in sorted(published.items())]}
+    if copies:
+        record["folders"] = [asdict(copy) for _, copy in sorted(copies.items())]
     try:
-        if not entries:
+        if not published and not copies:
             path.unlink(missing_ok=True)
             return
         part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -51,6 +51,7 @@ class Head:
     host: str | None = None
     sdk: str | None = None
     private: bool = False
+    gated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,7 @@ class Repository:
             host=getattr(info, "host", None),
             sdk=getattr(info, "sdk", None),
             private=bool(info.private),
+            gated=bool(getattr(info, "gated", False)),
         )
 
     def _tree(self, commit: str) -> dict[str, Remote]:
@@ -155,6 +157,11 @@ class Repository:
             raise PublishError(
                 f"{self.address} is {is_now}, and is to be {wanted}",
                 hint=f"change that on {self.address}/settings, or give another name",
+            )
+        if head is not None and head.gated:
+            raise PublishError(
+                f"{self.address} is gated, and the visitors of a page cannot accept its terms",
+                hint=f"open it on {self.address}/settings, or give another name with --model-repo",
             )
 
     def changes(self, files: Iterable[LocalFile], head: Head | None) -> list[Change]:

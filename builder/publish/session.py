@@ -48,6 +48,11 @@ class Session:
     pause_s: float = 1.0
 
     @property
+    def is_anonymous(self) -> bool:
+        """Nobody is logged in: only what is public can be seen."""
+        return not self.token
+
+    @property
     def endpoint(self) -> str:
         return self.api.endpoint
 
@@ -71,23 +76,27 @@ class Session:
 
 
 @contextmanager
-def open_session(report: Report, *, pause_s: float | None = None) -> Iterator[Session]:
+def open_session(report: Report, *, pause_s: float | None = None, needs_token: bool = True) -> Iterator[Session]:
     """Log in with this machine's token; yields the session, with the library's own output silenced meanwhile.
 
-    ``pause_s`` is how long to wait after a first failure: a second, or what WEBGPU_DEMO_RETRY_S says.
+    With ``needs_token`` False a machine without a token looks on as anybody may. ``pause_s`` is how long to wait after
+    a first failure: a second, or what WEBGPU_DEMO_RETRY_S says.
 
     Raises:
         PublishError: no token, or one that the Hub refuses.
     """
-    token = read_token()
+    token = read_token() if needs_token or get_token() is not None else ""
     pause_s = _seconds("WEBGPU_DEMO_RETRY_S", 1.0) if pause_s is None else pause_s
     level, bars = logging.getLogger(LOGGER).level, are_progress_bars_disabled()
     patience = get_session().timeout
     logging.getLogger(LOGGER).setLevel(logging.ERROR)
     disable_progress_bars()
     try:
-        api = HfApi(endpoint=constants.ENDPOINT, token=token)
+        api = HfApi(endpoint=constants.ENDPOINT, token=token or False)
         asking = Session(api=api, token=token, account="", owners=(), report=report, pause_s=pause_s)
+        if asking.is_anonymous:
+            yield asking
+            return
         me = asking.attempt("logging in", lambda: api.whoami())
         name = str(me["name"])
         owners = (name, *(str(organization["name"]) for organization in me.get("orgs", ())))

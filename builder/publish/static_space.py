@@ -94,8 +94,12 @@ def render_readme(
     server: str | None,
     isolated: bool,
     endpoint: str,
+    short: str = "",
 ) -> LocalFile:
-    """Return the Space's README.md; every value of its front matter is written by a YAML library."""
+    """Return the Space's README.md; every value of its front matter is written by a YAML library.
+
+    ``short`` is the summary for lists of Spaces; without it the summary is cut.
+    """
     fields: dict[str, object] = {
         "title": title,
         "emoji": "🖼️",
@@ -104,7 +108,7 @@ def render_readme(
         "sdk": "static",
         "app_file": "index.html",
         "pinned": False,
-        "short_description": shorten(summary),
+        "short_description": shorten(short or summary),
         "models": [model_repo] if model_repo else None,
         "license": license,
         "thumbnail": f"{endpoint}/spaces/{space}/resolve/main/{THUMBNAIL}",

@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-from builder.errors import PublishError
-from builder.manifest import FILE_NAME, file_entry
 from builder.paths import web_template
 from builder.publish._contract import Applied, Plan, Report
-from builder.publish.files import from_folder
-from builder.publish.folder import Folder, wanted_headers
 from builder.publish.gradio_space import RefusedError
-from builder.publish.live import Check, require
+from builder.publish.live import require
 from builder.publish.remembered import Publication, remember
-from builder.publish.secret_scan import scan
 from builder.publish.session import open_session
+from builder.publishing.outcome import Agree, Published
 from builder.publishing.prepare import prepare
 from builder.publishing.request import AUTO, Options, remembered, resolve
 from builder.publishing.steps import Steps
-from builder.site import build
+from builder.publishing.to_folder import find_copy, publish_to_folder
 from builder.site.page import find_page
-
-Agree = Callable[[Sequence[Plan]], bool]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """What has come of it. ``address`` is the page's own, ``hub_page`` the one inside the Hub.
-
-    ``done`` is False for a dry run and where nobody agreed; ``server_note`` says why there is no fallback, where one
-    was wanted; ``headers`` are what a host of a folder should send.
-    """
-
-    plans: tuple[Plan, ...]
-    done: bool
-    changed: bool = False
-    address: str | None = None
-    hub_page: str | None = None
-    model_repo: str | None = None
-    server: str | None = None
-    server_note: str = ""
-    commit: str | None = None
-    checks: tuple[Check, ...] = ()
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 def publish(
@@ -92,9 +64,10 @@ def publish(
         title=title,
         threads=threads,
     )
-    if folder is not None:
-        return _to_folder(options, folder, dry_run=dry_run, agree=agree, say=say)
     here = Path.cwd()
+    copy = find_copy(options, folder, here)
+    if folder is not None or copy is not None:
+        return publish_to_folder(options, folder, copy, here=here, dry_run=dry_run, agree=agree, say=say)
     earlier = remembered(options, here)
     with ExitStack() as stack:
         session = stack.enter_context(open_session(say))
@@ -197,27 +170,6 @@ def _note(here: Path, entry: Publication, **values: str | None) -> Publication:
 
 def _kind(target: str) -> str:
     return "model" if target == "model repo" else "space"
-
-
-def _to_folder(options: Options, folder: Path, *, dry_run: bool, agree: Agree | None, say: Report) -> Published:
-    """Publish to a folder of this machine: the site carries its model, and asks no account."""
-    with tempfile.TemporaryDirectory(prefix="webgpu-demo-publish-") as work:
-        if options.page is None:
-            raise PublishError("what is to be published is not named", hint="webgpu-demo publish PAGE --folder DIR")
-        ready = prepare(options.page, options.model, say)
-        server = options.fallback if options.fallback and "://" in options.fallback else None
-        title = options.title or ready.title
-        site = build(ready.page, model=ready.folder, out=Path(work) / "site", title=title, server=server)
-        own = file_entry(site.path, FILE_NAME)
-        target = Folder(path=folder.absolute(), files=tuple(from_folder(site.path, [*site.files, own], is_fresh=True)))
-        plans = (target.plan(),)
-        scan(target.files)
-        policy = json.loads((site.path / FILE_NAME).read_text(encoding="utf-8"))["policy"]
-        headers = dict(wanted_headers(policy))
-        if dry_run or (agree is not None and not agree(plans)):
-            return Published(plans=plans, done=False, headers=headers)
-        done = target.apply(say)
-        return Published(plans=plans, done=True, changed=done.changed, address=done.address, headers=headers)
 
 
 def _silent(line: str) -> None:

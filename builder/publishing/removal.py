@@ -1,4 +1,4 @@
-"""The way back, and how things stand: what a command published, by what it noted in the project's folder."""
+"""The way back: removes what a command published, by what it noted in the project's folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from builder.publish._contract import Report
 from builder.publish.remembered import Publication, find_space, forget, read_all
 from builder.publish.repository import Kind, Repository
-from builder.publish.session import Session, open_session
+from builder.publish.session import open_session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,26 +19,6 @@ class Removed:
     repositories: tuple[str, ...]
     kept: tuple[str, ...]
     done: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """One repository as it stands. ``stage`` is a Space's, ``commit`` its head, ``noted`` the last run's commit.
-
-    ``exists`` is False for one that has been removed since.
-    """
-
-    kind: str
-    place: str
-    exists: bool
-    address: str
-    stage: str | None = None
-    commit: str | None = None
-    noted: str | None = None
-
-    @property
-    def is_current(self) -> bool:
-        return self.exists and self.commit == self.noted
 
 
 def unpublish(
@@ -58,11 +38,10 @@ def unpublish(
     """
     here = Path.cwd()
     entry = find_space(here, space)
-    places = _places(entry)
     shared = {other.model_repo for other in read_all(here).values() if other.space != entry.space and other.model_repo}
     wanted: list[tuple[Kind, str]] = []
     kept: list[tuple[Kind, str]] = []
-    for kind, place in places:
+    for kind, place in places_of(entry):
         is_model = kind == "model" and (keep_model or place in shared)
         (kept if f"{kind} {place}" not in entry.made or is_model else wanted).append((kind, place))
     names = tuple(f"{kind} {place}" for kind, place in wanted)
@@ -78,49 +57,14 @@ def unpublish(
     return Removed(repositories=names, kept=left, done=True)
 
 
-def status(space: str | None = None, *, report: Report | None = None) -> tuple[State, ...]:
-    """How everything stands that was published from this folder, or one Space of it.
-
-    Raises:
-        PublishError: nothing is remembered, no token, or the Hub does not answer.
-    """
-    here = Path.cwd()
-    entries = [find_space(here, space)] if space is not None else list(read_all(here).values())
-    if not entries:
-        find_space(here, None)
-    with open_session(report or _silent) as session:
-        return tuple(_state(session, kind, place, entry) for entry in entries for kind, place in _places(entry))
-
-
-def _places(entry: Publication) -> list[tuple[Kind, str]]:
-    """The page first: nothing is taken away under a page that still stands."""
+def places_of(entry: Publication) -> list[tuple[Kind, str]]:
+    """What a publication consists of. The page first: nothing is taken away under a page that still stands."""
     places: list[tuple[Kind, str]] = [("space", entry.space)]
     if entry.server_space:
         places.append(("space", entry.server_space))
     if entry.model_repo:
         places.append(("model", entry.model_repo))
     return places
-
-
-def _state(session: Session, kind: Kind, place: str, entry: Publication) -> State:
-    repository = Repository(session=session, id=place, kind=kind)
-    noted = entry.model_commit if kind == "model" else entry.commit if place == entry.space else entry.server_commit
-    head = repository.head()
-    if head is None:
-        return State(kind=kind, place=place, exists=False, address=repository.address, noted=noted)
-    stage = None
-    if kind == "space":
-        runtime = session.attempt(f"asking for the stage of {place}", lambda: session.api.get_space_runtime(place))
-        stage = str(runtime.stage)
-    return State(
-        kind=kind,
-        place=place,
-        exists=True,
-        address=head.host or repository.address,
-        stage=stage,
-        commit=head.commit,
-        noted=noted,
-    )
 
 
 def _silent(line: str) -> None:

@@ -119,21 +119,22 @@ class Steps:
             checks.append(live.model_origins(self._model_url(model.commit), target.files)[1])
         if checks[0].ok is not True:
             return tuple(checks)
-        if self.request.private:
-            said = "a private page cannot be looked at from here: its address wants the Hub's cookies"
-            return (*checks, live.Check(name="files", ok=None, said=said))
         self.report("fetching every file of the page")
         must_hold = model.commit if model is not None and model.commit else "page-config"
         checks.append(self._check_files(page.address, files, must_hold))
-        if self.look:
+        if self.request.private:
+            said = "a private page opens only in a browser that is logged in to the Hub: look at it there"
+            checks.append(live.Check(name="browser", ok=None, said=said))
+        elif self.look:
             checks.append(live.check_in_browser(page.address, seconds=LOOK_S, report=self.report))
         return tuple(checks)
 
     def _check_files(self, address: str, files: list[LocalFile], must_hold: str) -> live.Check:
         """Fetch them, again for a while: the Hub may go on to serve the version before."""
         for pause_s in (*PAUSES_S, None):
-            check = live.check_files(address, files, must_hold=must_hold, threads=self.request.threads)
-            if check.ok or pause_s is None:
+            token = self.session.token if self.request.private else None
+            check = live.check_files(address, files, must_hold=must_hold, threads=self.request.threads, token=token)
+            if check.ok is not False or pause_s is None:
                 break
             self.report(f"{check.said}; looking again in {pause_s} s")
             time.sleep(pause_s)
@@ -192,6 +193,7 @@ class Steps:
         card = render_readme(
             title=self.title,
             summary=page.summary,
+            short=page.short,
             space=self.request.space,
             address=there.host if there is not None and there.host else _guess_host(self.request.space, "static."),
             page=page.slug,

@@ -22,7 +22,8 @@ class Page:
 
     ``task`` is what a model must do, ``components`` which of its graphs the page runs (None: all); ``sample`` is what
     the page shows without a camera or photos. ``libraries`` are npm packages beside the runtime. ``collection``: it
-    searches an index of photos that goes with the site. ``server``: a Gradio server can do its work.
+    searches an index of photos that goes with the site. ``server``: a Gradio server can do its work. ``short`` is the
+    summary in the 60 characters that lists of Spaces have room for; empty: it is cut.
     """
 
     slug: str
@@ -35,6 +36,7 @@ class Page:
     folder: Path
     collection: bool = False
     server: bool = False
+    short: str = ""
 
 
 def all_pages(template: Path) -> Mapping[str, Page]:
@@ -70,6 +72,7 @@ def _read_page(path: Path) -> Page:
             libraries=libraries,
             collection=bool(raw.get("collection", False)),
             server=bool(raw.get("server", False)),
+            short=str(raw.get("short", "")),
             **texts,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -40,6 +40,14 @@ class QuestionError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One question about a picture and what was answered."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Written:
     """An answer as far as it is written: its text and the number of its tokens, an end mark not among them."""
 
@@ -71,19 +79,21 @@ class Captioner:
         for component in CAPTIONER:
             _ = self._graphs[component]
 
-    def prompt(self, question: str) -> list[int]:
-        """Token ids of a question, with room for one picture.
+    def prompt(self, question: str, history: Sequence[Turn] = ()) -> list[int]:
+        """Token ids of a question, with room for one picture; it stands before the first turn of ``history``.
 
         Raises:
-            QuestionError: it holds the mark that stands for a picture.
+            QuestionError: a text holds the mark that stands for a picture.
         """
-        if self.image_token in question:
+        turns = [*history, Turn(question=question, answer="")]
+        if any(self.image_token in text for turn in turns for text in (turn.question, turn.answer)):
             raise QuestionError(f"The question must not hold {self.image_token}.")
-        content: Any = f"{self.image_token}\n{question}"
-        if self._takes_parts:
-            content = [{"type": "image"}, {"type": "text", "text": question}]
+        messages = []
+        for number, turn in enumerate(turns):
+            messages.append({"role": "user", "content": self._content(turn.question, is_first=number == 0)})
+            if number < len(history):
+                messages.append({"role": "assistant", "content": self._content(turn.answer, is_first=False)})
         tokens = {key: _text(self._settings.get(key)) for key in ("bos_token", "eos_token", "pad_token", "unk_token")}
-        messages = [{"role": "user", "content": content}]
         try:
             text = self._template.render(messages=messages, add_generation_prompt=True, **tokens)
         except (TemplateError, TypeError) as error:
@@ -92,15 +102,20 @@ class Captioner:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
-    def answer(self, pixels: np.ndarray, question: str, longest: int) -> Iterator[Written]:
+    def answer(
+        self, pixels: np.ndarray, question: str, longest: int, history: Sequence[Turn] = ()
+    ) -> Iterator[Written]:
         """Write the answer about a fitted picture, uint8 [H, W, 3]; yields it after each token, and once at the end.
 
+        ``history`` is what was asked and answered about the same picture before, oldest first.
+
         Raises:
-            QuestionError: the question is longer than the model reads.
+            QuestionError: the question, or all of it together, is longer than the model reads.
         """
-        asked = self.prompt(question)
+        asked = self.prompt(question, history)
         if len(asked) >= self.context:
-            raise QuestionError("The question is longer than this model can read.")
+            what = "This conversation" if history else "The question"
+            raise QuestionError(f"{what} is longer than this model can read.")
         made: list[int] = []
         shown = ""
         for token in self._tokens(self._prompt_rows(pixels, asked), asked, min(longest, self.context - len(asked))):
@@ -116,6 +131,12 @@ class Captioner:
             for found, better in (*TIDY, *TIDY_SHORT):
                 text = text.replace(found, better)
         return text
+
+    def _content(self, text: str, *, is_first: bool) -> Any:
+        """A message as the family's chat template takes it; the picture stands before the first one."""
+        if self._takes_parts:
+            return [*([{"type": "image"}] if is_first else []), {"type": "text", "text": text}]
+        return f"{self.image_token}\n{text}" if is_first else text
 
     def _prompt_rows(self, pixels: np.ndarray, asked: Sequence[int]) -> np.ndarray:
         """The prompt's embeddings [1, rows, D] with the picture in its place."""

@@ -1,4 +1,4 @@
-"""Gradio's picture inputs, with decoding that looks before it reads and never fetches anything.
+"""What comes in: pictures, with decoding that looks before it reads and never fetches anything, and conversations.
 
 A picture comes as a ``data:`` address inside the request, which is what the static page sends and leaves nothing on
 disk, or as a file that was uploaded before, which is what this app's own page does.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from captions import Turn
 from gradio.data_classes import ListFiles
 from gradio.utils import get_upload_folder
 from pictures import MAX_BYTES, PictureError, read_picture
@@ -21,6 +22,11 @@ from PIL import Image
 
 DATA = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
 MOST_PICTURES = 32
+MOST_TURNS, LONGEST_TURN = 32, 4000
+
+
+class InputError(Exception):
+    """What was sent is refused; the message is for the visitor."""
 
 
 def picture_input() -> gr.Image:
@@ -55,6 +61,34 @@ def _find_all(payload: Any) -> list[tuple[str, Path]]:
         return [(file.orig_name or Path(file.path).name, uploaded(file.path)) for file in files]
     except PictureError as error:
         raise gr.Error(str(error), print_exception=False) from error
+
+
+def read_turns(value: Any) -> list[Turn]:
+    """Questions and answers, oldest first, of a list of objects; nothing is an empty list.
+
+    Raises:
+        InputError: it is something else, or too long.
+    """
+    if not value:
+        return []
+    if not isinstance(value, list) or len(value) > MOST_TURNS:
+        raise InputError(f"A conversation is a list of at most {MOST_TURNS} questions and answers.")
+    turns = []
+    for entry in value:
+        texts = (entry.get("question"), entry.get("answer")) if isinstance(entry, dict) else (None, None)
+        if not all(isinstance(text, str) and len(text) <= LONGEST_TURN for text in texts):
+            raise InputError(f"Each turn has a question and an answer of at most {LONGEST_TURN} characters.")
+        turns.append(Turn(question=str(texts[0]), answer=str(texts[1])))
+    return turns
+
+
+def picture_of_address(address: str) -> Image.Image:
+    """A picture that comes as a ``data:`` address.
+
+    Raises:
+        PictureError: it is none.
+    """
+    return read_picture(picture_bytes(address, None))
 
 
 def picture_bytes(url: str | None, path: str | None) -> bytes:

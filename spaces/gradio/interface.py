@@ -1,20 +1,21 @@
 """The app's page and its endpoints, and how they are served.
 
 Start with `build` and `serve`. A captioner has /caption and /answer, which stream, a dual encoder /embed_image,
-/embed_text and /search; both have /health. No picture is kept, logged or flagged.
+/embed_text, /embed (many at once, for the static page) and /search; both have /health. No picture is kept, logged or
+flagged.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
-from captions import Captioner, QuestionError
+from captions import Captioner, QuestionError, Turn
 from guard import Guard
-from inputs import picture_input, pictures_input
+from inputs import InputError, picture_input, picture_of_address, pictures_input, read_turns
 from pictures import MAX_BYTES, PictureError, fit_picture, read_picture
 from PIL import Image
 from starlette.middleware import Middleware
@@ -30,6 +31,10 @@ SESSIONS = 64
 KEPT_SECONDS = 600
 LONGEST_QUESTION = 2000
 LONGEST_ANSWER = 512
+AT_ONCE = 32
+"""Pictures and texts that one call of /embed may bring."""
+DIGITS = 7
+"""A number of a unit vector in float32 has no more; JSON would write 17."""
 MODEL = {"concurrency_limit": 1, "concurrency_id": "model"}
 """One call at a time uses the model: it has all processors to itself."""
 FONTS = ["system-ui", "sans-serif"]
@@ -88,12 +93,14 @@ def _captions(model: WebModel) -> None:
     prompts = {entry["label"]: entry["text"] for entry in model.manifest.get("prompts", ())}
     prompts = prompts or {"Describe": "Describe the picture."}
 
-    def stream(picture: Image.Image | None, question: str, longest: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    def stream(
+        picture: Image.Image | None, question: str, longest: int, history: Sequence[Turn] = ()
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         if picture is None:
             raise _error("There is no picture. Upload one, or take one with the camera.")
         started, first = time.monotonic(), 0.0
         try:
-            for written in write(fit_picture(picture, facts), question, longest):
+            for written in write(fit_picture(picture, facts), question, longest, history):
                 now = 1000 * (time.monotonic() - started)
                 first = first or now
                 figures = {"tokens": written.tokens, "first_token_ms": round(first), "total_ms": round(now)}
@@ -106,15 +113,26 @@ def _captions(model: WebModel) -> None:
         yield from stream(picture, prompt, usual)
 
     def answer(
-        picture: Image.Image | None, question: str, max_new_tokens: float
+        picture: Image.Image | None, question: str, max_new_tokens: float, history: Any
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Answer a question about a picture; streams the text, and figures beside it."""
+        """Answer a question about a picture; streams the text, and figures beside it.
+
+        ``history`` is what was asked and answered about this picture before, oldest first, as objects of `question` and
+        `answer`: nothing of it is kept here, so a client that wants to follow up sends it.
+        """
         question = (question or "").strip()
         if not question:
             raise _error("There is no question.")
         if len(question) > LONGEST_QUESTION:
             raise _error(f"A question may have {LONGEST_QUESTION} characters.")
-        yield from stream(picture, question, max(1, min(int(max_new_tokens or usual), LONGEST_ANSWER)))
+        try:
+            turns = read_turns(history)
+        except InputError as error:
+            raise _error(str(error)) from error
+        yield from stream(picture, question, max(1, min(int(max_new_tokens or usual), LONGEST_ANSWER)), turns)
+
+    def add_turn(history: Any, question: str, said: str) -> list[dict[str, str]]:
+        return [*(history or []), {"question": question, "answer": said}]
 
     with gr.Row():
         with gr.Column():
@@ -126,20 +144,25 @@ def _captions(model: WebModel) -> None:
             ask = gr.Button("Ask")
         with gr.Column():
             text = gr.Textbox(label="Answer", lines=6, interactive=False, buttons=["copy"])
-            figures = gr.JSON(label="Figures")
             stop = gr.Button("Stop")
-    running = [
-        describe.click(caption, [picture, prompt], [text, figures], api_name="caption", **MODEL),
-        ask.click(answer, [picture, question, longest], [text, figures], api_name="answer", **MODEL),
-    ]
-    stop.click(None, cancels=running, api_visibility="private")
+            with gr.Accordion("Asked before: the next question follows up on it", open=False):
+                history = gr.JSON(value=[], label="Questions and answers")
+                anew = gr.Button("Begin anew")
+            with gr.Accordion("Figures", open=False):
+                figures = gr.JSON(label="Figures")
+    described = describe.click(caption, [picture, prompt], [text, figures], api_name="caption", **MODEL)
+    inputs = [picture, question, longest, history]
+    asked = gr.on([ask.click, question.submit], answer, inputs, [text, figures], api_name="answer", **MODEL)
+    stop.click(None, cancels=[described, asked], api_visibility="private")
+    asked.success(add_turn, [history, question, text], history, queue=False, api_visibility="private")
+    gr.on([picture.change, anew.click], list, None, history, queue=False, api_visibility="private")
 
 
 def _search(model: WebModel) -> None:
     searcher = Searcher(model)
     if not ON_ZERO_GPU:
         searcher.open()
-    picture_vector, text_vector = on_gpu(searcher.picture), on_gpu(searcher.text)
+    picture_vector, text_vector, all_vectors = map(on_gpu, (searcher.picture, searcher.text, searcher.vectors))
     facts = model.manifest["image"]
 
     def embed_image(picture: Image.Image | None) -> list[float]:
@@ -151,6 +174,17 @@ def _search(model: WebModel) -> None:
     def embed_text(text: str) -> list[float]:
         """The unit vector of a text; its product with a picture's is their cosine."""
         return [float(value) for value in text_vector(_checked(text))]
+
+    def embed(pictures: list[str], texts: list[str]) -> list[list[float]]:
+        """Unit vectors of pictures, each a data: address, and then of texts."""
+        if len(pictures) + len(texts) > AT_ONCE:
+            raise _error(f"At most {AT_ONCE} pictures and texts can be sent at a time.")
+        try:
+            fitted = [fit_picture(picture_of_address(address), facts) for address in pictures]
+        except PictureError as error:
+            raise _error(str(error)) from error
+        checked = [_checked(text) for text in texts]
+        return [[round(float(value), DIGITS) for value in vector] for vector in all_vectors(fitted, checked)]
 
     def search(query: str, pictures: list[tuple[str, Any]]) -> list[list[Any]]:
         """Pictures by their cosine to a text: rows of place, name and cosine, best first."""
@@ -183,9 +217,10 @@ def _search(model: WebModel) -> None:
         with gr.Row():
             of_picture, of_text = gr.Button("Vector of the picture"), gr.Button("Vector of the text")
         vector = gr.JSON(label="Unit vector")
-    find.click(search, [query, pictures], hits, api_name="search", **MODEL)
+    gr.on([find.click, query.submit], search, [query, pictures], hits, api_name="search", **MODEL)
     of_picture.click(embed_image, picture, vector, api_name="embed_image", **MODEL)
     of_text.click(embed_text, text, vector, api_name="embed_text", **MODEL)
+    gr.api(embed, api_name="embed", **MODEL)
 
 
 def _checked(text: str) -> str:

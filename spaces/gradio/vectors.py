@@ -5,6 +5,7 @@ Start with `Searcher`. Texts are padded and cut as the page's worker does it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,10 @@ class Searcher:
     def picture(self, pixels: np.ndarray) -> np.ndarray:
         """Vector float32 [D] of a fitted picture, uint8 [H, W, 3]."""
         return _unit(self._graphs["vision_model"].run({"pixel_values": pixel_values(pixels, self._pictures)[None]}))
+
+    def vectors(self, pictures: Iterable[np.ndarray], texts: Iterable[str]) -> list[np.ndarray]:
+        """Vectors of pictures and then of texts, each in a run of its own: one's numbers depend on no other's."""
+        return [*map(self.picture, pictures), *map(self.text, texts)]
 
     def text(self, text: str) -> np.ndarray:
         """Vector float32 [D] of a text."""

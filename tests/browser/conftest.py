@@ -20,6 +20,7 @@ import builder.site
 from builder.embedded.painting import render
 from builder.embedded.samples import video_scenes
 from builder.paths import web_template
+from tests.fallback.conftest import running
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 SOFTWARE_WEBGPU = [
@@ -86,6 +87,20 @@ document.addEventListener('securitypolicyviolation', (event) => {
 """
 
 OpenPage = Callable[..., Watch]
+
+
+@pytest.fixture(scope="package")
+def caption_url() -> Iterator[str]:
+    """The fallback's own app with the embedded captioner, in a process."""
+    for app in running("scenes-vlm"):
+        yield app.address
+
+
+@pytest.fixture(scope="package")
+def search_url() -> Iterator[str]:
+    """Likewise with the embedded dual encoder."""
+    for app in running("scenes-clip"):
+        yield app.address
 
 
 @pytest.fixture(scope="session")

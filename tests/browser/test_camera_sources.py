@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page
@@ -43,6 +45,43 @@ GIVE_FILE = """([type, name, base64, kind]) => {
   document.body.dispatchEvent(event);
 }"""
 
+RECORD_TURNED = """async ([base64, turn]) => {
+  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  const picture = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
+  const canvas = Object.assign(document.createElement('canvas'), { width: 480, height: 384 });
+  const context = canvas.getContext('2d');
+  context.translate(240, 192);
+  context.rotate((-turn * Math.PI) / 180);
+  const options = { mimeType: 'video/mp4;codecs=vp9', videoBitsPerSecond: 4e6 };
+  const recorder = new MediaRecorder(canvas.captureStream(10), options);
+  const parts = [];
+  recorder.ondataavailable = ({ data }) => parts.push(data);
+  const ended = new Promise((resolve) => (recorder.onstop = resolve));
+  recorder.start();
+  for (let frame = 0; frame < 10; frame++) {
+    context.drawImage(picture, -192, -192);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  recorder.stop();
+  await ended;
+  const video = new Uint8Array(await new Blob(parts).arrayBuffer());
+  return btoa(String.fromCharCode(...video));
+}"""
+"""Records a second of a scene as a sensor sees it in a phone that is held on its side."""
+PIXELS = """(role) => {
+  const context = new OffscreenCanvas(32, 32).getContext('2d');
+  context.drawImage(document.querySelector(`[data-role=${role}]`), 0, 0, 32, 32);
+  return [...context.getImageData(0, 0, 32, 32).data];
+}"""
+MATRICES = {90: (0, 1, -1, 0, 384, 0), 180: (-1, 0, 0, -1, 480, 384)}
+
+
+def turned_back(video: bytes, turn: int) -> bytes:
+    """Write into an MP4 file that it is to be shown turned clockwise (the matrix of ISO/IEC 14496-12, 8.3.2)."""
+    at = video.index(b"tkhd") + 56  # of version 1, after its times, number, duration, layer and volume
+    a, b, c, d, x, y = (value << 16 for value in MATRICES[turn])
+    return video[:at] + struct.pack(">9i", a, b, 0, c, d, 0, x, y, 1 << 30) + video[at + 36 :]
+
 
 def png(scene: int) -> bytes:
     file = io.BytesIO()
@@ -64,6 +103,34 @@ def test_video_of_the_visitor_plays_and_can_be_sought(demo_address: str, open_pa
     page.fill("[data-role=seek]", "21.5")  # the sixth scene, of four seconds each
     watch.wait_until(f"{CAPTION} === {CAPTIONS[5]!r}", seconds=30)
     assert "of 0:40" in (page.get_attribute("[data-role=seek]", "aria-valuetext") or "")
+    watch.assert_clean()
+
+
+def test_video_that_a_phone_turns_is_read_upright(demo_address: str, open_page: OpenPage) -> None:
+    address = f"{demo_address}camera-caption/?device=wasm&source=sample&autostart=1&prompt=read"
+    watch = open_page(address, device="wasm", before=RECORD)
+    page = until_running(watch)
+    for turn, shape in ((90, [384, 480]), (180, [480, 384])):
+        recorded = page.evaluate(RECORD_TURNED, [base64.b64encode(png(2)).decode(), turn])
+        video = turned_back(base64.b64decode(recorded), turn)
+        page.set_input_files(
+            "[data-role=pick]", files=[{"name": "phone.mp4", "mimeType": "video/mp4", "buffer": video}]
+        )
+        size = "[document.querySelector('video').videoWidth, document.querySelector('video').videoHeight]"
+        watch.wait_until(
+            f"document.querySelector('video').currentSrc.startsWith('blob:') && {size}[0] === {shape[0]}", seconds=20
+        )
+        assert page.evaluate(size) == shape
+        assert page.evaluate("new VideoFrame(document.querySelector('video')).rotation") == turn, (
+            "this video does not show what this test is about"
+        )
+        page.evaluate("window.captions.length = 0")
+        page.click("[data-role=describe]")
+        watch.wait_until("window.captions.includes('EXIT')", seconds=30)
+        page.click("[data-role=freeze]")
+        page.wait_for_selector("html[data-frozen]")
+        taken, shown = (np.array(page.evaluate(PIXELS, role)) for role in ("still", "video"))
+        assert np.corrcoef(taken, shown)[0, 1] > 0.98, "the model sees another picture than the visitor"
     watch.assert_clean()
 
 

@@ -47,7 +47,7 @@ def test_no_adapter_is_explained_and_wasm_waits_for_the_visitor(probe_site: Path
         assert re.search(r"Use the processor: download \d+\.\d MB and start", page.inner_text("[data-role=start]"))
         assert "expect an answer in about a second" in page.inner_text("[data-part=start-note]")
         assert not page.is_visible("[data-role=consent-server]"), "there is no server"
-        assert page.inner_text("[data-role=sent]") == "0 bytes of pictures sent"
+        assert page.inner_text("[data-role=sent]") == "0 bytes of pictures and words sent"
         page.click("[data-role=start]")
         page.wait_for_selector(LOADED, timeout=60_000)
 
@@ -84,7 +84,9 @@ def test_server_is_offered_with_the_sentence_that_pictures_are_sent(
         page = offer(open_page, host.address, device="wasm")
         assert page.is_visible("[data-role=consent-server]")
         words = page.inner_text("[data-part=server-words]")
-        assert "your pictures and questions will then be sent to captions.example" in words
+        assert "your pictures and what you type will then be sent to captions.example, and not before" in words
+        assert not page.is_visible("[data-part=privacy]"), "“no picture leaves this device” beside a server"
+        assert not page.is_visible("[data-role=leave-server]")
         assert page.is_visible("[data-role=start]"), "the processor can be chosen as well"
         page.goto(f"{host.address}?device=server&autostart=1")
         page.wait_for_selector(OFFERED, timeout=30_000)
@@ -96,14 +98,23 @@ def test_server_is_offered_with_the_sentence_that_pictures_are_sent(
 def test_server_that_does_not_answer_leaves_the_way_back(build_probe: Callable[..., Path], open_page: OpenPage) -> None:
     with running_host(build_probe(server="http://127.0.0.1:9/")) as host:
         page = offer(open_page, f"{host.address}?device=server", device="wasm")
-        assert not page.is_visible("[data-part=privacy]"), "“no picture leaves this device” beside a server"
         page.click("[data-role=consent-server]")
         page.wait_for_selector('html[data-state="error"]', timeout=60_000)
-        assert page.inner_text("[data-role=device]") == "Runs on the server that you chose."
+        runs_on = page.inner_text("[data-role=device]")
+        assert runs_on.endswith("your pictures and what you type are sent to 127.0.0.1:9.")
+        page.select_option("[data-role=language]", "zh")
+        page.wait_for_selector("html[lang=zh-CN]")
+        problem = page.inner_text("[data-role=error]")
+        assert "127.0.0.1:9" in problem
+        assert re.findall(r"[A-Za-z]{3,}", problem) == [], "still English"
+        page.select_option("[data-role=language]", "en")
+        assert page.inner_text("[data-part=title]") == "No answer from the server"
+        assert re.search(r"Download \d+\.\d MB and start", page.inner_text("[data-part=other]"))
         page.click("[data-part=other]")
         page.wait_for_selector(LOADED, timeout=60_000)
         assert page.inner_text("[data-role=device]").startswith("Runs on the processor")
-        assert page.inner_text("[data-role=sent]") == "0 bytes of pictures sent"
+        assert page.inner_text("[data-role=sent]") == "0 bytes of pictures and words sent"
+        assert not page.is_visible("[data-role=leave-server]")
 
 
 @pytest.mark.soak

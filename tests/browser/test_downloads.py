@@ -39,6 +39,12 @@ def size_of(host: Host, name: str) -> int:
     return next(host.root.rglob(name)).stat().st_size
 
 
+def until_half(page: Page, half: int) -> None:
+    """Wait until half of the large file and all others are here."""
+    bar = "document.querySelector('[data-role=progress]')"
+    wait_until(page, f"{bar}.max > 1 && {bar}.value >= {bar}.max - {half + PIECE_BYTES}")
+
+
 @pytest.mark.parametrize("part", [0.3, 0.8])
 def test_download_that_breaks_off_goes_on_where_it_was(part: float, host: Host, open_page: OpenPage) -> None:
     host.faults[LARGE] = Fault(cut=part, pause_s=0.05)
@@ -55,11 +61,18 @@ def test_reload_in_the_middle_of_a_download_goes_on_where_it_was(host: Host, ope
     host.faults[LARGE] = Fault(stall=0.5)
     page = start(open_page, host)
     half = size_of(host, LARGE) // 2
-    bar = "document.querySelector('[data-role=progress]')"
-    wait_until(page, f"{bar}.value >= {bar}.max - {size_of(host, LARGE) - half + PIECE_BYTES}")  # the others are here
+    until_half(page, half)
     page.reload()
     page.wait_for_selector(LOADED, timeout=60_000)
     assert half - 2 * PIECE_BYTES <= beginning(host.asked(LARGE)[-1]) <= half
+
+
+@pytest.mark.soak
+def test_connection_that_stands_still_is_given_up_and_made_anew(host: Host, open_page: OpenPage) -> None:
+    host.faults[LARGE] = Fault(stall=0.5)
+    page = start(open_page, host)
+    page.wait_for_selector(LOADED, timeout=90_000)  # half a minute without a byte
+    assert [entry.range for entry in host.asked(LARGE)] == [None, f"bytes={size_of(host, LARGE) // 2}-"]
 
 
 def test_progress_tells_bytes_speed_and_time_left(host: Host, open_page: OpenPage) -> None:
@@ -156,6 +169,32 @@ def test_answer_that_is_no_file_is_an_error_and_is_not_kept(
     host.faults.clear()
     page.click("[data-part=retry]")
     page.wait_for_selector(LOADED, timeout=60_000)
+
+
+def test_browser_without_cache_storage_keeps_files_in_a_folder(host: Host, open_page: OpenPage) -> None:
+    refuse = "CacheStorage.prototype.open = async () => { throw new DOMException('no', 'SecurityError'); };"
+    host.faults[LARGE] = Fault(stall=0.5)
+    address = f"{host.address}?device=wasm&autostart=1&refuse=CacheStorage"
+    page: Page = open_page(address, device="wasm", before=refuse, service_workers="block").page
+    half = size_of(host, LARGE) // 2
+    until_half(page, half)
+    page.wait_for_timeout(1000)  # the last piece is being written
+    page.reload()
+    page.wait_for_selector(LOADED, timeout=60_000)
+    assert half - 2 * PIECE_BYTES <= beginning(host.asked(LARGE)[-1]) <= half, "it did not go on where it was"
+    host.log.clear()
+    page.reload()
+    page.wait_for_selector(LOADED, timeout=60_000)
+    assert not [entry for entry in host.log if entry.path.endswith((".onnx", ".wasm", "tokenizer.json"))]
+    page.wait_for_selector("[data-role=delete-stored]", state="visible")
+    assert float(page.inner_text("[data-role=stored]").split(" MB")[0]) > size_of(host, LARGE) / 1e6
+    page.click("[data-role=delete-stored]")
+    wait_until(page, "/Deleted/.test(document.querySelector('[data-role=status]').textContent)")
+    left = """(async () => {
+      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('webgpu-demo-files');
+      return Array.fromAsync(folder.keys());
+    })()"""
+    assert page.evaluate(left) == []
 
 
 def test_stored_bytes_are_told_and_deleted(host: Host, open_page: OpenPage) -> None:

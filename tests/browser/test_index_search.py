@@ -21,10 +21,12 @@ from builder.embedded.painting import render
 from builder.embedded.samples import album_scenes
 from builder.index import index
 from builder.index.pictures import THUMBNAIL_SIDE
-from builder.manifest import read_manifest
+from builder.manifest import file_entry, read_manifest
 from builder.preview import running_server
 from builder.site import build
 from builder.tasks import embed, pixel_values
+from tests.browser.conftest import OpenPage, screenshot_on_failure
+from tests.browser.photo_page import search, shown, until_idle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -40,6 +42,8 @@ class Collection:
     """A site with an index, served, and open in a browser."""
 
     page: Page
+    address: str
+    photos: Path
     index: AlbumIndex
     requests: list[tuple[str, str]]
 
@@ -73,16 +77,21 @@ def collection(tools: Playwright, chromium: str, tmp_path_factory: pytest.TempPa
     policy = json.loads((site / "manifest.json").read_text())["policy"]
     head = f'<!doctype html><meta http-equiv="Content-Security-Policy" content="{policy}">'
     (site / "harness.html").write_text(f'{head}<script type="module" src="index_page.js"></script>', "utf-8")
-    (site / "manifest.json").unlink()  # the server would only serve what it lists
+    record = json.loads((site / "manifest.json").read_text())
+    present = [path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()]
+    listed = {entry["path"] for entry in record["files"]} | {"manifest.json"}
+    record["files"] += [asdict(file_entry(site, path)) for path in present if path not in listed]
+    (site / "manifest.json").write_text(json.dumps(record))  # what it does not list is not served
     with running_server(site) as address:
         browser = tools.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
         requests = list[tuple[str, str]]()
         page.on("request", lambda r: requests.append((r.url, r.headers.get("range", ""))))
-        page.goto(f"{address}/harness.html" if not address.endswith("/") else f"{address}harness.html")
+        page.goto(f"{address}harness.html")
         page.wait_for_selector("html[data-state=ready]", state="attached", timeout=120_000)
         page.set_default_timeout(300_000)
-        yield Collection(page=page, index=AlbumIndex(work / "album.index"), requests=requests)
+        opened = AlbumIndex(work / "album.index")
+        yield Collection(page=page, address=address, photos=site / "photos", index=opened, requests=requests)
         browser.close()
 
 
@@ -105,6 +114,42 @@ def test_index_is_fetched_by_ranges_and_finds_what_python_finds(collection: Coll
     thumbnails = sum(len(collection.index.thumbnail(row)) for row in range(len(collection.index)))
     fetched = sum(1 + int(last) - int(first) for first, last in (r[6:].split("-") for r in ranges))
     assert fetched < collection.index.size_bytes - thumbnails // 3, "what is not shown is not fetched"
+
+
+def test_published_collection_is_searched_without_the_tower_for_pictures_until_one_is_asked_with(
+    collection: Collection, open_page: OpenPage
+) -> None:
+    watch = open_page(f"{collection.address}?device=wasm", device="wasm")
+    page = watch.page
+    with screenshot_on_failure(watch, "photo-collection"):
+        page.wait_for_selector("[data-role=start]:visible", timeout=60_000)
+        page.context.route("**/album.index", lambda route: route.abort())
+        page.click("[data-role=start]")
+        page.wait_for_selector("[data-role=error]:has-text('The collection cannot be shown')", timeout=60_000)
+        page.context.unroute("**/album.index")
+        page.click("[data-role=error] [data-part=retry]")
+        until_idle(watch, f"{len(collection.index)} photos", seconds=120)
+        for role in ("drop", "manage", "storage-note"):
+            assert page.is_hidden(f"[data-role={role}]"), "nobody adds photos to a museum, or takes them away"
+        caption = album_scenes()["photo-16.jpg"].caption
+        assert search(watch, caption)[0] == "photo-16.jpg"
+        fetched = [url for url in watch.requested if url.endswith(".onnx")]
+        assert len(fetched) == 1, fetched
+        assert "text_model" in fetched[0]
+        page.click("[data-role=results] li:first-child button")
+        original = f"{collection.address}photos/photo-16.jpg"
+        page.wait_for_selector(f'[data-role=viewer] img[src="{original}"]')
+        page.keyboard.press("Escape")
+        page.fill("[data-role=query]", "")
+        page.wait_for_selector("[data-role=album]:not([hidden])")
+        page.set_input_files("[data-role=query-picture]", str(collection.photos / "real 1 0.JPG"))
+        page.wait_for_selector("[data-role=status]:has-text('like it')", timeout=60_000)
+        assert shown(watch)[0] == "real 1 0.JPG"
+        assert [url for url in watch.requested if "vision_model" in url]
+        page.click("[data-role=delete-stored]")
+        page.wait_for_selector("[data-role=status]:has-text('Deleted')")
+        assert page.inner_text("[data-role=count]").startswith(f"{len(collection.index)} photos")
+    watch.assert_clean()
 
 
 def test_page_and_python_make_the_same_vectors_of_the_same_photos(collection: Collection) -> None:

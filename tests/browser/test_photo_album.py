@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import zipfile
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from builder.preview import running_server
 from tests.browser.conftest import OpenPage, Watch, screenshot_on_failure
 from tests.browser.photo_album import (
     ENDINGS,
@@ -23,6 +23,12 @@ from tests.browser.photo_album import (
 from tests.browser.photo_page import count, open_photos, shown, take, until_idle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+KEPT_FOR_OFFLINE = """caches.keys()
+  .then((names) => names.find((name) => name.startsWith('webgpu-demo-site /photo-search/')))
+  .then((name) => (name ? caches.open(name).then((cache) => cache.keys()) : []))
+  .then((kept) => kept.map(({ url }) => url.split('/').at(-1)))
+  .then((kept) => ['photos.js', 'prepare.js', 'exif-reader.js', 'client-zip.js', 'transformers.min.js',
+    'ort-wasm-simd-threaded.mjs'].every((name) => kept.includes(name)))"""
 OPEN_LARGE = "document.querySelector('[data-role=viewer] img').naturalWidth"
 
 
@@ -121,8 +127,8 @@ def photographs_of(tmp_path: Path) -> Path:
     return folder
 
 
-def test_look_alikes_are_folded_and_a_selection_is_saved(
-    demo_address: str, open_page: OpenPage, tmp_path: Path
+def test_without_a_network_photos_are_taken_in_look_alikes_folded_and_a_selection_saved(
+    demo_work: Path, open_page: OpenPage, tmp_path: Path
 ) -> None:
     sources = packaged_photographs()
     files = []
@@ -132,9 +138,14 @@ def test_look_alikes_are_folded_and_a_selection_is_saved(
         image.save(tmp_path / f"{source.stem}.JPG", quality=95)
         image.resize((image.width // 2, image.height // 2)).save(tmp_path / f"{source.stem}-small.webp", quality=70)
         files += [tmp_path / f"{source.stem}.JPG", tmp_path / f"{source.stem}-small.webp"]
-    watch = open_photos(open_page, demo_address)
+    with running_server(demo_work / "site") as address:
+        watch = open_photos(open_page, address)
+        watch.wait_until(KEPT_FOR_OFFLINE, seconds=60)
     page = watch.page
+    page.context.set_offline(True)
+    page.reload()
     with screenshot_on_failure(watch, "photo-twins"):
+        until_idle(watch, "No photos yet")
         take(watch, files, status="8 photos")
         assert count(watch) == "8 photos · 4 look-alikes folded"
         assert len(shown(watch, "album")) == 4
@@ -157,30 +168,4 @@ def test_look_alikes_are_folded_and_a_selection_is_saved(
             assert archive.read(names[0]) == (tmp_path / names[0]).read_bytes()
         page.click("[data-role=selection] [data-part=remove]")
         page.wait_for_selector("[data-role=count]:has-text('6 photos')")
-    watch.assert_clean()
-
-
-def test_pictures_come_by_drop_and_paste_and_are_searched_with(demo_address: str, open_page: OpenPage) -> None:
-    watch = open_photos(open_page, demo_address)
-    page = watch.page
-    picture = io.BytesIO()
-    with Image.open(packaged_photographs()[1]) as opened:
-        opened.convert("RGB").save(picture, "JPEG")
-    arrive = """([bytes, kind, name, selector]) => {
-      const data = new DataTransfer();
-      data.items.add(new File([new Uint8Array(bytes)], name, { type: 'image/jpeg' }));
-      const target = document.querySelector(selector);
-      target.dispatchEvent(kind === 'drop'
-        ? new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true })
-        : new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
-    }"""
-    with screenshot_on_failure(watch, "photo-drop"):
-        page.evaluate(arrive, [list(picture.getvalue()), "drop", "dropped.jpg", "main"])
-        until_idle(watch, "1 photo is")
-        page.evaluate(arrive, [list(picture.getvalue()), "paste", "pasted.jpg", "main"])
-        until_idle(watch, "2 photos")
-        assert count(watch) == "2 photos · 1 look-alikes folded"
-        page.evaluate(arrive, [list(picture.getvalue()), "paste", "asked.jpg", "[data-role=query]"])
-        page.wait_for_selector(".part.example:has-text('like asked.jpg')")
-        page.wait_for_selector("[data-role=status]:has-text('like it')")
     watch.assert_clean()

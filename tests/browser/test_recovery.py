@@ -1,9 +1,10 @@
-"""What breaks is brought back: a lost graphics processor, a killed worker, a crashed tab, a worker that leaks."""
+"""What breaks is brought back: a lost graphics processor, a killed worker, a worker that leaks.
+
+A device lost and a tab killed in the middle of captions: test_camera_recovery.py.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 LOADED = 'html[data-model="loaded"]'
 ERROR = 'html[data-state="error"]'
 EMBED = "probe.session.request('embed', { text: 'a red cup' })"
-DEVICE = "import(location.origin + '/runtime/transformers.min.js').then(({ env }) => env.backends.onnx.webgpu.device)"
 KEEP_LOSING = """
 const request = GPUAdapter.prototype.requestDevice;
 GPUAdapter.prototype.requestDevice = async function (...given) {
@@ -35,7 +35,7 @@ def host(probe_site: Path) -> Iterator[Host]:
 
 
 def model_worker(page: Page) -> Worker:
-    return next(worker for worker in page.workers if worker.url.endswith("/pages/probe/worker.js"))
+    return next(worker for worker in page.workers if "/pages/probe/worker.js" in worker.url)
 
 
 def start(open_page: OpenPage, host: Host, device: str, more: str = "") -> Page:
@@ -44,15 +44,7 @@ def start(open_page: OpenPage, host: Host, device: str, more: str = "") -> Page:
     return page
 
 
-def test_lost_device_is_replaced_by_a_fresh_one(host: Host, open_page: OpenPage) -> None:
-    page = start(open_page, host, "webgpu")
-    model_worker(page).evaluate(f"{DEVICE}.then((device) => device.destroy())")
-    wait_until(page, "probe.notes.join() === 'ready,lost,ready'", seconds=120)
-    assert "WebGPU broke off, so it is started again." in page.inner_text("[data-role=status]")
-    assert page.inner_text("[data-role=device]").startswith("Runs on the graphics processor")
-    assert page.evaluate(f"{EMBED}.then(({{ vector }}) => vector.length)") > 0
-
-
+@pytest.mark.soak  # test_camera_recovery.py comes to WASM, too, by another way
 def test_device_that_is_lost_again_and_again_gives_way_to_wasm(host: Host, open_page: OpenPage) -> None:
     page: Page = open_page(f"{host.address}?device=webgpu", device="webgpu").page
     page.wait_for_selector("[data-role=start]", state="visible")
@@ -89,28 +81,6 @@ def test_worker_is_recycled_without_the_visitor_seeing_it(host: Host, open_page:
     assert first not in page.workers
     page.evaluate("probe.session.pinned = true")
     assert page.evaluate(asked) == [4, 5, 6, 7, 8], "a pinned worker was replaced"
-
-
-def test_crashed_tab_is_told_of_and_offered_less(host: Host, open_page: OpenPage) -> None:
-    page = start(open_page, host, "wasm")
-    context = page.context
-    assert context.browser
-    processes = context.browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
-    with page.expect_event("crash", timeout=20_000):
-        for process in processes:
-            if process["type"] == "renderer":
-                os.kill(process["id"], signal.SIGKILL)
-    page.close()
-    again = context.new_page()
-    again.goto(f"{host.address}?device=wasm&autostart=1")
-    again.wait_for_selector('html[data-state="paused"]', timeout=30_000)
-    assert "The last visit ended without a word while WASM · " in again.inner_text("[data-part=reason]")
-    again.click("[data-role=smaller]")
-    again.wait_for_selector(LOADED, timeout=60_000)
-    assert again.evaluate("probe.notes[0]") == "smaller"
-    again.reload()
-    again.wait_for_selector(LOADED, timeout=60_000)
-    assert again.inner_text("[data-part=reason]") == "", "a page that was left in an orderly way did not crash"
 
 
 def test_screen_stays_on_while_the_page_works(host: Host, open_page: OpenPage) -> None:

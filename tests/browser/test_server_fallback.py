@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Playwright
 
-from builder import build
 from builder.embedded import model_dir
 from builder.embedded.painting import render
 from builder.embedded.samples import video_scenes
@@ -25,25 +24,12 @@ from builder.policy import site_policy
 from builder.preview import running_server
 from builder.tasks import embed, pixel_values
 from builder.versions import GENERATOR
-from tests.browser.conftest import OpenPage
 from tests.conftest import REPOSITORY
-from tests.fallback.conftest import answers, running
+from tests.fallback.conftest import answers
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SCENES = 3
 PIXELS = 320
-
-
-@pytest.fixture(scope="module")
-def caption_url() -> Iterator[str]:
-    for app in running("scenes-vlm"):
-        yield app.address
-
-
-@pytest.fixture(scope="module")
-def search_url() -> Iterator[str]:
-    for app in running("scenes-clip"):
-        yield app.address
 
 
 @pytest.fixture(scope="module")
@@ -177,10 +163,11 @@ def test_vectors_are_those_of_the_same_graphs(page: Page, search_url: str, scene
     manifest = read_manifest(model)
     plain = dict.fromkeys(manifest.components, "fp32")
     of_pictures, of_texts = embed(model, manifest, plain, pixel_values(model, manifest, scenes), ["a red cup"])
-    for number, expected in enumerate(of_pictures):
-        got = call(page, "embed", url=search_url, picture=f"scene{number}.png")
-        np.testing.assert_allclose(got, expected, atol=1e-4)
-    np.testing.assert_allclose(call(page, "embed", url=search_url, text="a red cup"), of_texts[0], atol=1e-5)
+    image = asdict(manifest.image)
+    names = [f"scene{number}.png" for number in range(SCENES)]
+    got = call(page, "embed", url=search_url, image=image, pictures=names, texts=["a red cup"])
+    np.testing.assert_allclose(got[:SCENES], of_pictures, atol=1e-4)
+    np.testing.assert_allclose(got[SCENES:], of_texts, atol=1e-5)
 
 
 def test_many_at_once_are_answered_or_told_that_the_server_is_busy(
@@ -209,22 +196,3 @@ def test_failures_come_as_sentences(page: Page, caption_url: str, closed_url: st
     quota = call(page, "caption", url=quota_url, picture="scene0.png", prompt=DESCRIBE)
     assert quota["error"] == "ServerQuota"
     assert "used up" in quota["message"]
-
-
-def test_caption_page_asks_the_server_after_consent_and_says_what_the_same_graphs_say(
-    caption_url: str, open_page: OpenPage, tmp_path: Path
-) -> None:
-    build("camera-caption", model="scenes-vlm", out=tmp_path / "site", server=caption_url)
-    scenes = video_scenes()
-    expected = set(answers([render(scene, PIXELS) for scene in scenes], DESCRIBE))
-    with running_server(tmp_path / "site") as address:
-        watch = open_page(f"{address}?device=server&source=sample", device="wasm")
-        watch.page.wait_for_selector("[data-role=consent-server]", timeout=60_000)
-        assert not [url for url in watch.requested if url.startswith(caption_url)], "asked before the visitor agreed"
-        watch.page.click("[data-role=consent-server]")
-        watch.wait_until("Boolean(document.querySelector('[data-role=caption]').dataset.caption)", seconds=120)
-        said = watch.page.evaluate("document.querySelector('[data-role=caption]').dataset.caption")
-        assert said in expected
-        assert [url for url in watch.requested if url.startswith(caption_url)]
-        assert not [url for url in watch.requested if url.endswith((".onnx", ".wasm"))], "the model was fetched as well"
-        watch.assert_clean()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 from PIL import Image
 
 from builder.embedded import model_dir
@@ -28,7 +31,7 @@ def test_info_of_a_captioner_lists_exactly_the_promised_endpoints(caption_app: A
 
 
 def test_info_of_a_dual_encoder_lists_exactly_the_promised_endpoints(search_app: App) -> None:
-    assert search_app.endpoints() == {"/embed_image", "/embed_text", "/search", "/health"}
+    assert search_app.endpoints() == {"/embed", "/embed_image", "/embed_text", "/search", "/health"}
 
 
 def test_health_names_the_model_and_its_dtypes(caption_app: App) -> None:
@@ -63,6 +66,24 @@ def test_answer_to_an_uploaded_picture_is_that_of_the_same_graphs(
     assert answers(pictures[:1], DESCRIBE)[0].startswith(short)
 
 
+def test_question_goes_on_from_the_history_that_is_sent_with_it(
+    caption_app: App, pictures: list[Image.Image], captions: list[str], space_module: Callable[[str], Any]
+) -> None:
+    captions_module = space_module("captions")
+    model = space_module("webmodel").find_model({"MODEL_DIR": str(model_dir("scenes-vlm"))})
+    pixels = space_module("pictures").fit_picture(pictures[0], model.manifest["image"])
+    turns = [captions_module.Turn(question=DESCRIBE, answer=captions[0])]
+    *_, expected = captions_module.Captioner(model).answer(pixels, DESCRIBE, 40, turns)
+    history = [{"question": DESCRIBE, "answer": captions[0]}]
+    picture = inline(as_bytes(pictures[0]))
+    text, figures = caption_app.client.predict(picture, DESCRIBE, 40, history, api_name="/answer")
+    assert text == expected.text
+    assert figures["tokens"] == expected.tokens
+    for wrong in ({"question": DESCRIBE}, [DESCRIBE], [{"question": DESCRIBE, "answer": "<image>"}]):
+        with pytest.raises(AppError, match=r"conversation is a list|has a question and an answer|must not hold"):
+            caption_app.client.predict(picture, DESCRIBE, 40, wrong, api_name="/answer")
+
+
 def test_vectors_are_those_of_the_same_graphs(search_app: App, pictures: list[Image.Image]) -> None:
     model = model_dir("scenes-clip")
     manifest = read_manifest(model)
@@ -74,6 +95,9 @@ def test_vectors_are_those_of_the_same_graphs(search_app: App, pictures: list[Im
         np.testing.assert_allclose(got, expected, atol=1e-5)
     for text, expected in zip(texts, of_texts, strict=True):
         np.testing.assert_allclose(search_app.client.predict(text, api_name="/embed_text"), expected, atol=1e-5)
+    addresses = [inline(as_bytes(picture))["url"] for picture in pictures]
+    together = search_app.client.predict(addresses, texts, api_name="/embed")
+    np.testing.assert_allclose(together, [*of_pictures, *of_texts], atol=1e-5)
 
 
 def test_search_puts_the_described_picture_first(search_app: App, pictures: list[Image.Image], tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def bomb(width: int, height: int) -> bytes:
 
 def refusal(app: App, picture: Any, question: str = DESCRIBE) -> str:
     """What the app says to a picture that it must not take."""
-    said = app.raw(ANSWER, [picture, question, 4])
+    said = app.raw(ANSWER, [picture, question, 4, []])
     assert "data" not in said, "it was answered"
     return str(said["error"])
 

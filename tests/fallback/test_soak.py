@@ -47,7 +47,9 @@ def grown(app: App, ask: Callable[[int], dict[str, Any]]) -> int:
 
 @pytest.mark.soak
 def test_captioner_stays_as_large_as_it_was_over_five_hundred_requests(caption_app: App) -> None:
-    more = grown(caption_app, lambda number: caption_app.raw(1, [inline(noisy(number)), "Describe the picture.", 6]))
+    more = grown(
+        caption_app, lambda number: caption_app.raw(1, [inline(noisy(number)), "Describe the picture.", 6, []])
+    )
     print(f"captioner: {more / 1e6:+.1f} MB over {REQUESTS} requests, {settled(caption_app) / 1e6:.0f} MB in all")
     assert more < ALLOWED_BYTES
     assert not [path for path in caption_app.uploads.rglob("*") if path.is_file()]

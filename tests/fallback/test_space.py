@@ -152,7 +152,8 @@ def test_on_zero_gpu_what_runs_the_model_is_decorated_and_nothing_is_opened_befo
     """`spaces` itself runs only on ZeroGPU; in its place stands a decorator that notes what it is given."""
     folders = [str(model_dir(name)) for name in ("scenes-vlm", "scenes-clip")]
     done = run_python(ZERO, hub_environment(SPACES_ZERO_GPU="true"), *folders)
-    expected = [("Captioner.answer", 30), ("Searcher.picture", 30), ("Searcher.text", 30)]
+    names = ["Captioner.answer", "Searcher.picture", "Searcher.text", "Searcher.vectors"]
+    expected = [(name, 30) for name in names]
     assert done.stdout.strip(), done.stderr
     assert ast.literal_eval(done.stdout.strip()) == expected
 

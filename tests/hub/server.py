@@ -51,11 +51,11 @@ class Hub:
 
     ``readers`` maps a valid token to the gated and private repositories that it opens. ``sizes`` and ``renamed`` are
     lies about files, by path: a size, another path. ``cas`` is the folder of the Xet storage, ``xet_hashes`` its name
-    for a file's SHA-256. ``accounts`` maps a valid token to who may write with it, ``written`` kind and id to what was
-    written, ``store`` keeps its contents; ``part_bytes`` is the length from which uploads come in parts. ``ports`` are
-    free addresses for Spaces. ``first_stages`` are those that a Space goes through after its first commit, and
-    ``before_commit`` is called once, just before the next commit is looked at. ``weather``
-    makes requests fail at random.
+    for a file's SHA-256. ``accounts`` maps a valid token to who may write with it, ``written`` kind and id to what
+    was written, ``store`` keeps its contents; ``part_bytes`` is the length from which uploads come in parts.
+    ``ports`` are free addresses for Spaces, ``pages`` what was asked of them. ``first_stages`` are those that a Space
+    goes through after its first commit, and ``before_commit`` is called once, just before the next commit is looked
+    at. ``weather`` makes requests fail at random.
     """
 
     store: Store
@@ -75,6 +75,7 @@ class Hub:
     parts: dict[tuple[str, int], bytes] = field(default_factory=dict)
     part_bytes: int | None = None
     ports: list[int] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
     first_stages: list[str] | None = None
     before_commit: Callable[[], None] | None = None
     weather: Weather | None = None
@@ -141,7 +142,7 @@ class Hub:
             return
         space = self.spaces.get(scope["server"][1])
         if space is not None and ("space", space) in self.written:
-            response = hosts.serve(self.written["space", space], Request(scope, receive))
+            response = self._open_page(self.written["space", space], Request(scope, receive))
         else:
             response = await self._answer(Request(scope, receive))
         await response(scope, receive, send)
@@ -197,6 +198,14 @@ class Hub:
             body = (await request.body()).decode()
             return self._describe(found, token, set(parse_qs(body)["paths"]) if found["what"] == "paths-info" else None)
         return refusal(404)
+
+    def _open_page(self, space: WrittenRepository, request: Request) -> Response:
+        """The address of a Space; a private one opens to who may read it, and is no Space to anybody else."""
+        token = request.headers.get("authorization", "").removeprefix("Bearer ") or None
+        self.pages.append(f"{request.method} {request.url}")
+        if space.private and not self._may_read(space.id, token):
+            return refusal(404)
+        return hosts.serve(space, request)
 
     def _find(self, repo: str, kind: str) -> Repository | WrittenRepository | None:
         return self.written.get((kind, repo)) or (self.repositories.get(repo) if kind == "model" else None)

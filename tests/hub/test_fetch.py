@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from builder.hub.fetch import safetensors_twin
+from tests.checkpoints._exported import Exported
 from tests.hub.conftest import TOKEN, Fetch, small_checkpoint, write_safetensors
 from tests.hub.server import Fault, Hub
 
@@ -350,17 +351,16 @@ def test_export_command_names_the_page_of_a_gated_model(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_export_command_turns_a_repository_into_a_web_model(
-    hub: Hub, hub_environment: Callable[..., dict[str, str]], tmp_path: Path
+    hub: Hub, hub_environment: Callable[..., dict[str, str]], exported_case: Callable[[str], Exported], tmp_path: Path
 ) -> None:
-    from builder.embedded import checkpoint_dir
     from builder.manifest import read_manifest
 
-    hub.add(REPO, checkpoint_dir("scenes-clip"))
+    hub.add(REPO, exported_case("clip-v4").checkpoint)
     done = run_export(hub_environment(), tmp_path)
     assert done.returncode == 0, done.stderr
-    assert read_manifest(tmp_path / "small-vlm-web").family == "mobileclip2"
+    assert read_manifest(tmp_path / "small-vlm-web").family == "clip"
 
 
 def run_export(environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:

@@ -23,6 +23,7 @@ from builder.evaluation import held_out
 from builder.index import IndexResult, index
 from builder.manifest import read_manifest
 from builder.tasks import embed, pixel_values
+from tests.hub.server import Hub
 from tests.index.conftest import photographs
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -154,6 +155,30 @@ def test_model_that_makes_no_vectors_is_refused(album: Path, tmp_path: Path) -> 
         index(album, out=tmp_path / "a.index", model="scenes-vlm")
     with pytest.raises(ModelError, match="no model"):
         index(album, out=tmp_path / "a.index", model="scenes-clup")
+
+
+def test_model_on_the_hub_is_fetched_as_far_as_pictures_need_it(
+    album: Path, tmp_path: Path, hub: Hub, hub_environment: Callable[..., dict[str, str]], run_cli: RunCli
+) -> None:
+    model = shutil.copytree(model_dir("scenes-clip"), tmp_path / "model")
+    hub.add("somebody/scenes", model)
+    command = ("index", str(album), "-o", str(tmp_path / "hub.index"), "--model", "somebody/scenes")
+    done = run_cli(*command, env=hub_environment())
+    assert done.returncode == 0, done.stderr
+    assert sorted(hub.fetched()) == ["manifest.json", "preprocessor_config.json", "vision_model.onnx"]
+    index(album, out=tmp_path / "local.index", model=model)
+    assert (tmp_path / "hub.index").read_bytes() == (tmp_path / "local.index").read_bytes()
+    hub.requests.clear()
+    assert run_cli(*command, env=hub_environment()).returncode == 0
+    assert hub.fetched() == []
+    (model / "onnx" / "vision_model.onnx").write_bytes(b"another graph")
+    done = run_cli(*command, env=hub_environment())
+    assert done.returncode != 0
+    assert "holds another onnx/vision_model.onnx than its manifest.json says" in " ".join(done.stderr.split())
+    (model / "manifest.json").unlink()
+    done = run_cli(*command, env=hub_environment())
+    assert "has no manifest.json" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_index_of_another_model_is_made_anew(album: Path, tmp_path: Path) -> None:

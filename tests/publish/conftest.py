@@ -81,11 +81,24 @@ class Publisher:
         assert isinstance(answers, list)
         return answers
 
-    def _apply(self, token: str | None, more: dict[str, str], **options: str) -> tuple[object, str]:
+    def start(self) -> subprocess.Popen[str]:
+        """Begin what `apply` does."""
+        return subprocess.Popen(
+            self._command(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.cwd,
+            env=self.environment(TOKEN),
+        )
+
+    def _command(self, **options: str) -> list[str]:
         asked = {"model": str(self.model), "site": str(self.site), "repo": MODEL, "space": SPACE, **options}
-        command = [sys.executable, str(Path(__file__).with_name("apply_once.py")), json.dumps(asked)]
+        return [sys.executable, str(Path(__file__).with_name("apply_once.py")), json.dumps(asked)]
+
+    def _apply(self, token: str | None, more: dict[str, str], **options: str) -> tuple[object, str]:
         done = subprocess.run(
-            command,
+            self._command(**options),
             capture_output=True,
             text=True,
             cwd=self.cwd,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,6 +121,50 @@ def test_commit_of_somebody_else_in_between_is_kept(publisher: Publisher) -> Non
     tree = publisher.tree("space", SPACE)
     assert "notes.txt" in tree
     assert publisher.commits("space", SPACE)[-1] == "Publish the page"
+
+
+def test_two_publications_at_once_end_in_one_commit_each(publisher: Publisher) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        both = [run.result() for run in [pool.submit(publisher.apply) for _ in range(2)]]
+    assert [got.code for got in both] == [0, 0], [got.said for got in both]
+    assert both[0].answer["commits"] == both[1].answer["commits"]
+    assert publisher.commits("model", MODEL) == ["initial commit", "Publish the web model"]
+    assert publisher.commits("space", SPACE) == ["initial commit", "Publish the page"]
+
+
+STAGES = {
+    "making the model repository": "POST /api/repos/create",
+    "sending large files": "PUT /lfs/",
+    "committing the model": COMMIT["model"],
+    "committing the page": COMMIT["page"],
+    "waiting for the Space": f"GET /api/spaces/{SPACE}/runtime",
+}
+ATOMIC = ("committing the model", "committing the page")
+"""Where something changes on the Hub; the other stages are soaked."""
+
+
+@pytest.mark.parametrize(
+    "stage", [pytest.param(name, marks=[] if name in ATOMIC else pytest.mark.soak) for name in STAGES]
+)
+def test_interruption_leaves_old_or_new_and_the_next_run_finishes(publisher: Publisher, stage: str) -> None:
+    """The request is under way when Ctrl-C comes; the Hub carries out what it has been asked for."""
+    publisher.hub.break_next(Fault(pattern=STAGES[stage], times=1, hang_s=1, late=True, status=500))
+    process = publisher.start()
+    deadline = time.monotonic() + 90
+    while not any(re.search(STAGES[stage], str(seen)) for seen in publisher.hub.requests):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in said
+    assert TOKEN not in said
+    left = publisher.trees()
+    assert publisher.apply().code == 0
+    for place, tree in left.items():
+        assert is_new(tree) or tree == publisher.trees()[place], f"{place} was a mix"
+    assert publisher.commits("space", SPACE) == ["initial commit", "Publish the page"]
 
 
 def test_hub_that_does_not_answer_is_given_up_and_asked_again(publisher: Publisher) -> None:

@@ -14,7 +14,9 @@ import pytest
 import yaml
 
 from builder.embedded import checkpoint_dir
+from builder.paths import web_template
 from builder.publish.remembered import Publication, remember
+from builder.site.page import find_page
 from tests.hub.cards import FRONT_MATTER
 from tests.hub.server import Fault, Hub
 from tests.publish.conftest import MODEL, SERVER, SPACE, TOKEN, Publisher
@@ -61,26 +63,28 @@ def test_publish_makes_everything_remembers_it_and_makes_nothing_twice(publisher
     assert (card["sdk"], card["models"], card["app_file"]) == ("static", [MODEL], "index.html")
     assert "app_build_command" not in card
     assert "custom_headers" not in card
-    assert len(str(card["short_description"])) <= 60
+    assert card["short_description"] == find_page("camera-caption", web_template()).short
     assert all(not written.variables for written in hub.written.values() if written.sdk == "static")
 
     noted = json.loads((publisher.cwd / ".webgpu-demo.json").read_text(encoding="utf-8"))["published"]
     assert set(noted[0]["made"]) == MADE
     before = publisher.trees()
+    hub.written["space", SERVER].stages = ["SLEEPING"]
     second = publisher.run("publish", "--no-look")
     assert second.done, second.said
     assert not second.answer["changed"]
+    assert "is asleep: the first who asks it wakes it up" in second.answer["checks"][-1]["said"]
     assert publisher.trees() == before
     assert all(len(written.commits) == 2 for written in hub.written.values())
     look_and_remove(publisher)
 
 
 def look_and_remove(publisher: Publisher) -> None:
-    """status and unpublish after a publication, in the same folder."""
-    states = publisher.run("status").answer
+    """status and unpublish after a publication, in the same folder; looking at what is public takes no token."""
+    states = publisher.run("status", token=None).answer
     assert [(state["place"], state["stage"]) for state in states] == [
         (SPACE, "RUNNING"),
-        (SERVER, "RUNNING"),
+        (SERVER, "SLEEPING"),
         (MODEL, None),
     ]
     publisher.hub.write("space", SPACE, {"notes.txt": b"mine"})
@@ -105,7 +109,9 @@ def test_repository_that_was_there_before_is_not_removed(publisher: Publisher) -
     assert set(publisher.hub.written) == {("model", MODEL)}
 
 
-def test_server_that_the_account_may_not_have_does_not_keep_the_page_back(publisher: Publisher) -> None:
+def test_page_goes_on_without_a_server_that_it_may_not_have_and_is_rolled_back_where_it_does_not_come_up(
+    publisher: Publisher,
+) -> None:
     got = publisher.publish("--space", SPACE, "--fallback", "cpu-basic")
     assert got.done, got.said
     assert "needs a paid plan" in got.answer["server_note"]
@@ -113,13 +119,10 @@ def test_server_that_the_account_may_not_have_does_not_keep_the_page_back(publis
     assert ("space", SERVER) not in publisher.hub.written
     assert '"server": null' in read(publisher.hub, "space", SPACE, "index.html")
 
-
-def test_page_that_does_not_come_up_is_rolled_back(publisher: Publisher) -> None:
-    assert publisher.publish("--space", SPACE, "--fallback", "none").done
     before = publisher.tree("space", SPACE)
     publisher.hub.written["space", SPACE].stages = ["RUNNING_BUILDING", "BUILD_ERROR"]
     publisher.hub.requests.clear()
-    broken = publisher.publish("--space", SPACE, "--title", "Another title", "--rollback")
+    broken = publisher.publish("--space", SPACE, "--fallback", "none", "--title", "Other", "--rollback")
     assert broken.code == 1
     assert "is BUILD_ERROR: the build failed" in broken.said
     assert publisher.tree("space", SPACE) == before
@@ -137,21 +140,34 @@ def test_private_page_carries_its_model_and_has_no_server(publisher: Publisher) 
     card = front_matter(read(publisher.hub, "space", SPACE, "README.md"))
     assert card["custom_headers"]
     assert "models" not in card
+    checks = {check["name"]: check["ok"] for check in got.answer["checks"]}
+    assert checks == {"stage": True, "checksums": True, "files": True, "browser": None}
+    assert publisher.hub.pages, "it was not looked at"
+    assert not [seen for seen in publisher.hub.pages if TOKEN in seen], "the token was in an address"
     refused = publisher.publish("--space", SPACE, "--fallback", "zero-a10g")
     assert "a private page can have no fallback" in refused.said
+    strange = publisher.run("status", token=None, as_json=False)
+    assert strange.code == 0, strange.said
+    assert "removed or private" in strange.said
+    assert "without a token private ones are not seen" in strange.said
 
 
-def test_folder_gets_a_site_with_its_model_and_the_headers_a_host_should_send(publisher: Publisher) -> None:
-    got = publisher.publish("--folder", "public", token=None)
+def test_folder_gets_a_site_with_its_model_and_is_remembered_for_the_next_run(publisher: Publisher) -> None:
+    got = publisher.publish("--folder", "public", "--title", "Mine", token=None)
     assert got.done, got.said
     folder = publisher.cwd / "public"
     assert (folder / "models" / "tiny-vlm" / "onnx" / "vision_encoder_q4.onnx").is_file()
     assert got.answer["headers"]["Cross-Origin-Opener-Policy"] == "same-origin"
     assert "default-src 'none'" in got.answer["headers"]["Content-Security-Policy"]
-    assert publisher.publish("--folder", "public", token=None).answer["changed"] is False
+    again = publisher.run("publish", token=None)
+    assert again.done, again.said
+    assert again.answer["changed"] is False, "the next run did not know what was published"
+    (state,) = publisher.run("status", token=None).answer
+    assert (state["kind"], state["place"], state["exists"]) == ("folder", "public", True)
+    assert state["commit"] == state["noted"]
     assert publisher.hub.requests == []
     (folder / "CNAME").write_text("mine", encoding="utf-8")
-    assert "files of yours that would be lost: CNAME" in publisher.publish("--folder", "public", token=None).said
+    assert "files of yours that would be lost: CNAME" in publisher.run("publish", token=None).said
 
 
 def test_site_that_build_made_is_published_as_its_page(publisher: Publisher, tmp_path: Path) -> None:
@@ -163,9 +179,9 @@ def test_site_that_build_made_is_published_as_its_page(publisher: Publisher, tmp
     html = read(publisher.hub, "space", SPACE, "index.html")
     assert "https://answers.example.org" in html
     assert "<title>Mine</title>" in html
-    again = publisher.run("publish", "--no-look")
-    assert again.done, again.said
-    assert not again.answer["changed"], "the next run did not know what was published"
+    again = publisher.run("publish", "--no-look", "--dry-run")
+    actions = {change["action"] for plan in again.answer["plans"] for change in plan["changes"]}
+    assert actions == {"keep"}, "the next run did not know what was published"
     assert ("space", SERVER) not in publisher.hub.written
     assert "onnx/vision_encoder_q4.onnx" in publisher.tree("model", MODEL)
     shutil.rmtree(tmp_path / "site" / "models")

@@ -58,6 +58,10 @@ def test_space_that_more_people_can_open_than_was_asked_for_is_refused(publisher
     publisher.hub.written["model", MODEL].private = True
     got = publisher.publish("--space", SPACE, "--fallback", "none")
     assert f"{MODEL} is private, and is to be public" in got.said
+    publisher.hub.written["model", MODEL].private = False
+    publisher.hub.written["model", MODEL].gated = True
+    got = publisher.publish("--space", SPACE, "--fallback", "none")
+    assert f"{MODEL} is gated, and the visitors of a page cannot accept its terms" in got.said
     assert len(publisher.commits("space", SPACE)) == 1
 
 

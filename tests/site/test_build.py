@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -258,7 +259,9 @@ def test_build_into_a_read_only_folder_says_so(make_model: MakeModel, read_only_
         build("camera-caption", model=make_model(), out=read_only_folder / "site")
 
 
-def test_build_of_a_page_that_no_server_can_help_refuses_one(tmp_path: Path) -> None:
+def test_build_of_a_page_that_no_server_can_help_refuses_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = replace(PAGES["photo-search"], server=False)  # all pages that come along can
+    monkeypatch.setattr("builder.site.find_page", lambda name, template: page)
     with pytest.raises(SiteError, match="photo-search cannot work with a server"):
         build("photo-search", server="https://somebody-search.hf.space", out=tmp_path / "site")
     assert not (tmp_path / "site").exists()

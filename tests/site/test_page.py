@@ -24,6 +24,7 @@ def test_every_page_has_its_files_and_words(slug: str) -> None:
     assert all((page.folder / name).is_file() for name in ("page.html", "main.js", "worker.js"))
     assert page.title
     assert page.summary
+    assert 0 < len(page.short) <= 60
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ export class Bridge {
   #ended = null;
   /** Is told what breaks the worker while nothing is asked, too. @type {(error: unknown) => void} */
   onBreak = () => {};
+  /** Is told how many bytes the worker has sent to a server so far. @type {(bytes: number) => void} */
+  onSent = () => {};
 
   /** @param {URL} url of a module worker that calls `serve()` */
   constructor(url) {
@@ -99,6 +101,7 @@ export class Bridge {
     if (message.id === 0 && message.kind === 'event') {
       const notice = /** @type {Notice} */ (message.event);
       if (notice.kind === 'lock-held') this.#watch();
+      else if (notice.kind === 'sent') this.onSent(notice.bytes);
       else this.#fail(new WorkerError({ name: notice.kind, message: notice.message, stack: '' }));
       return;
     }

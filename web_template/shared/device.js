@@ -36,7 +36,8 @@ export async function inspectDevice(wantsGpu) {
     shader_f16: false,
     software: false,
     adapter_name: '',
-    jspi: 'Suspending' in WebAssembly,
+    wasm: 'WebAssembly' in globalThis, // not where the visitor has locked the browser down
+    jspi: 'Suspending' in (globalThis.WebAssembly ?? {}),
     largest_buffer_bytes: 0,
     memory_bytes: 'deviceMemory' in navigator ? Number(navigator.deviceMemory) * 2 ** 30 : null,
   };
@@ -114,7 +115,8 @@ export function choosePlan(found, manifest, site, query, failure = '') {
     build,
     reason,
     webgpu_missing: missing ?? '',
-    model_files: modelFiles(manifest, override.dtypes),
+    model_files: [...graphFiles(manifest, override.dtypes, false), ...settingFiles(manifest)],
+    later_files: graphFiles(manifest, override.dtypes, true),
     runtime_files: runtimeFiles(site, build),
     notices: [notice, override.notice].filter((text) => text !== ''),
   };
@@ -240,18 +242,20 @@ function shippedDtypes(manifest, site, device) {
 /**
  * @param {Manifest} manifest
  * @param {Record<string, string>} dtypes
+ * @param {boolean} later those that the page does without at first, or all the others
  * @returns {FileEntry[]}
  */
-function modelFiles(manifest, dtypes) {
-  const graphs = Object.entries(dtypes).flatMap(([component, dtype]) => {
+function graphFiles(manifest, dtypes, later) {
+  const components = Object.entries(dtypes).filter(([component]) => later === (manifest.later ?? []).includes(component));
+  return components.flatMap(([component, dtype]) => {
     const variant = manifest.components[component]?.[dtype];
     if (!variant) throw new Error(`The manifest of ${manifest.name} has no ${component} in ${dtype}.`);
     return [variant, ...variant.data];
   });
-  // The settings and the tokenizer. The rest of a model's folder (its README) is for readers and is never fetched.
-  const settings = manifest.files.filter(({ path }) => /\.(json|jinja)$/.test(path) && path !== 'manifest.json');
-  return [...graphs, ...settings];
 }
+
+/** The settings and the tokenizer. The rest of a model's folder (its README) is for readers and is never fetched. @param {Manifest} manifest */
+const settingFiles = ({ files }) => files.filter(({ path }) => /\.(json|jinja)$/.test(path) && path !== 'manifest.json');
 
 /**
  * @param {SiteManifest | null} site

@@ -216,6 +216,8 @@ class Meter {
   #total_bytes;
   #emit;
   #reported_ms = -Infinity;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #later;
   /** When how many bytes came over the connection, of the last seconds. @type {{ at_ms: number, bytes: number }[]} */
   #arrivals = [];
 
@@ -232,6 +234,8 @@ class Meter {
 
   /** @param {string} path */
   wait(path) {
+    clearTimeout(this.#later); // the page would take it for a sign of life
+    this.#later = undefined;
     this.#arrivals = [];
     this.#emit({ kind: 'waiting', path });
   }
@@ -239,10 +243,17 @@ class Meter {
   /** @param {Wanted} file @param {number} loaded_bytes */
   update({ path, size_bytes }, loaded_bytes) {
     this.#loaded.set(path, Math.min(loaded_bytes, size_bytes));
-    const now = performance.now();
     const sum = [...this.#loaded.values()].reduce((total, bytes) => total + bytes, 0);
-    if (now - this.#reported_ms < REPORT_EVERY_MS && sum < this.#total_bytes) return;
-    this.#reported_ms = now;
+    const wait_ms = sum < this.#total_bytes ? this.#reported_ms + REPORT_EVERY_MS - performance.now() : 0;
+    if (wait_ms <= 0) this.#report();
+    else this.#later ??= setTimeout(() => this.#report(), wait_ms); // what has come is told also when nothing follows
+  }
+
+  #report() {
+    clearTimeout(this.#later);
+    this.#later = undefined;
+    const now = (this.#reported_ms = performance.now());
+    const sum = [...this.#loaded.values()].reduce((total, bytes) => total + bytes, 0);
     const recent = (this.#arrivals = this.#arrivals.filter(({ at_ms }) => now - at_ms < SPEED_OVER_MS));
     const over_ms = now - (recent[0]?.at_ms ?? now);
     const bytes_per_second = over_ms < 500 ? 0 : recent.reduce((total, { bytes }) => total + bytes, 0) / (over_ms / 1000);

@@ -18,8 +18,8 @@ import { VectorStore } from './vectors.js';
 
 export { IndexError };
 
-/** Bytes of vectors that are read at once. */
-const CHUNK_BYTES = 8 << 20;
+/** Bytes of vectors that are read at once: from a network few, so that a search soon covers some; a file takes longer in many parts. */
+const CHUNK_BYTES = { remote: 8 << 20, local: 16 << 20 };
 const LATEST_DATE = 8.64e15;
 /** Thumbnails that are held in memory at a time while an index is written. */
 const THUMBNAILS_AT_ONCE = 64;
@@ -256,8 +256,21 @@ export class AlbumIndex {
     }
     const first = this.count;
     await this.read(source, layout);
-    await this.complete;
+    try {
+      await this.complete;
+    } catch (error) {
+      this.#giveUp(first); // what was there before stays, and goes on growing
+      throw error;
+    }
     return { first, count: layout.photos };
+  }
+
+  /** Rows whose vectors did not come are dead from the first on. @param {number} first */
+  #giveUp(first) {
+    for (let row = first; row < this.count; row++) this.remove(row);
+    const missing = this.count - this.#vectors.count;
+    this.#vectors.append(new Int8Array(missing * this.dimensions), new Float32Array(missing));
+    this.complete = Promise.resolve();
   }
 
   /** Let a photo go: it is found no more, and not written again. @param {number} row */
@@ -312,7 +325,7 @@ export class AlbumIndex {
       return front.slice(offset, offset + length);
     };
     const section = /** @type {import('./index-layout.js').Section} */ (sections.get('vect'));
-    const vectors = readInParts(source, section, Math.max(1, Math.floor(CHUNK_BYTES / this.dimensions)) * this.dimensions);
+    const vectors = readInParts(source, section, Math.max(1, Math.floor(CHUNK_BYTES[source.remote ? 'remote' : 'local'] / this.dimensions)) * this.dimensions);
     const names = unpackNames(bytes('name'), photos);
     const scales = new Float32Array(bytes('scal').buffer);
     if (!scales.every((scale) => scale >= 0 && scale < Infinity)) throw damaged('a scale is no number');

@@ -25,6 +25,7 @@ export class IndexError extends Error {
     super(message, options);
     this.name = 'IndexError';
     this.code = code;
+    this.detail = code; // which goes from a worker to its page
   }
 }
 

@@ -24,14 +24,22 @@ const ABREAST = 2;
  * @param {Blob | ArrayBuffer | Uint8Array | string} from a string is an address
  * @param {AbortSignal} [signal]
  * @returns {Promise<Source>}
- * @throws {IndexError} with the code 'network' when a remote file cannot be read
+ * @throws {IndexError} with the code 'network' when the file cannot be reached
  */
 export async function openSource(from, signal) {
   if (typeof from === 'string') return openAddress(from, signal);
-  if (from instanceof Blob) {
-    return { size: from.size, remote: false, read: async (at, length) => new Uint8Array(await from.slice(at, at + length).arrayBuffer()) };
-  }
+  if (from instanceof Blob) return { size: from.size, remote: false, read: (at, length) => readBlob(from, at, length) };
   return inMemory(from instanceof Uint8Array ? new Uint8Array(/** @type {ArrayBuffer} */ (from.buffer), from.byteOffset, from.length) : new Uint8Array(from));
+}
+
+/** @param {Blob} file @param {number} at @param {number} length */
+async function readBlob(file, at, length) {
+  try {
+    return new Uint8Array(await file.slice(at, at + length).arrayBuffer());
+  } catch (error) {
+    // It was changed or taken away since it was chosen, or lies on a device that has gone.
+    throw new IndexError('network', 'The file of this index can be read no more. Choose it again.', { cause: error });
+  }
 }
 
 /** @param {Uint8Array<ArrayBuffer>} bytes @returns {Source} */

@@ -1,10 +1,10 @@
 /**
- * @file Keeps downloaded files between visits: in pieces, under their checksums, in one Cache Storage cache.
+ * @file Keeps downloaded files between visits: in pieces, under their checksums, in one Cache Storage cache, or where
+ * that is refused in a folder of OPFS (keep-folder.js).
  *
  * Pieces, so that a download that broke off goes on where it was; checksums, so that a site that is built again takes
- * over what has not changed and never mixes versions, and so that two pages of one origin share a file. Not OPFS: what
- * it refuses (WebKitGTK, private windows) Cache Storage refuses too or has, never the other way round. Whatever storage
- * refuses is held in memory instead, and `refused` says so.
+ * over what has not changed and never mixes versions, and so that two pages of one origin share a file. The cache first,
+ * because more browsers have it (WebKitGTK has no OPFS). Whatever both refuse is held in memory, and `refused` says so.
  */
 
 /** @import { FileEntry } from './protocol.js' */
@@ -13,20 +13,50 @@
 const CACHE = 'webgpu-demo-files';
 const MIB = 2 ** 20;
 
-/** Addresses inside the cache; no server ever sees them. @param {string} name */
-const address = (name) => `${location.origin}/webgpu-demo/${name}`;
+/**
+ * Bytes under names: `files/CHECKSUM/START-END`, `files/CHECKSUM/sealed`, `pages/PAGE`.
+ *
+ * @typedef {{
+ *   names: () => Promise<string[]>,
+ *   read: (name: string) => Promise<ArrayBuffer | null>,
+ *   write: (name: string, bytes: Uint8Array<ArrayBuffer>) => Promise<void>,
+ *   remove: (name: string) => Promise<unknown>,
+ * }} Store
+ */
+
 /** @param {string} page */
-const listAddress = (page) => address(`pages/${encodeURIComponent(page)}`);
+const listName = (page) => `pages/${encodeURIComponent(page)}`;
+
+/** @returns {Promise<Store>} */
+async function openStore() {
+  try {
+    return inCache(await caches.open(CACHE));
+  } catch (error) {
+    const { openFolder } = await import('./keep-folder.js');
+    return openFolder(CACHE).catch(() => Promise.reject(error));
+  }
+}
+
+/** @param {Cache} cache @returns {Store} */
+function inCache(cache) {
+  const start = `${location.origin}/webgpu-demo/`; // no server ever sees these addresses
+  return {
+    names: async () => (await cache.keys()).map(({ url }) => url.slice(start.length)),
+    read: async (name) => (await cache.match(start + name))?.arrayBuffer() ?? null,
+    write: (name, bytes) => cache.put(start + name, new Response(bytes)),
+    remove: (name) => cache.delete(start + name),
+  };
+}
 
 /** At most 64 pieces a file: a browser takes milliseconds for each. @param {number} size_bytes */
 export const pieceBytes = (size_bytes) => Math.max(1, Math.ceil(size_bytes / 64 / MIB)) * MIB;
 
-/** What the cache holds: checksum → its pieces in order, and whether they were checked. @param {Cache} cache */
-async function readIndex(cache) {
+/** What is stored: checksum → its pieces in order, and whether they were checked. @param {Store} store */
+async function readIndex(store) {
   /** @type {Map<string, { pieces: Piece[], sealed: boolean }>} */
   const index = new Map();
-  for (const { url } of await cache.keys()) {
-    const [, sha256 = '', name = ''] = url.match(/\/files\/(\w+)\/([\w-]+)$/) ?? [];
+  for (const path of await store.names()) {
+    const [, sha256 = '', name = ''] = path.match(/^files\/(\w+)\/([\w-]+)$/) ?? [];
     if (!sha256) continue;
     const entry = index.get(sha256) ?? { pieces: [], sealed: false };
     index.set(sha256, entry);
@@ -42,8 +72,8 @@ export class Keep {
   refused = '';
   /** @type {Awaited<ReturnType<typeof readIndex>>} */
   #index = new Map();
-  /** @type {Cache | null} */
-  #cache = null;
+  /** @type {Store | null} */
+  #store = null;
 
   /**
    * Open what is kept here, and drop what no page of this origin needs any more.
@@ -54,10 +84,10 @@ export class Keep {
   static async open(page, files) {
     const keep = new Keep();
     try {
-      const cache = (keep.#cache = await caches.open(CACHE));
-      await cache.put(listAddress(page), new Response(JSON.stringify(files.map(({ sha256 }) => sha256))));
-      await dropUnneeded(cache);
-      keep.#index = await readIndex(cache);
+      const store = (keep.#store = await openStore());
+      await store.write(listName(page), new TextEncoder().encode(JSON.stringify(files.map(({ sha256 }) => sha256))));
+      await dropUnneeded(store);
+      keep.#index = await readIndex(store);
     } catch (error) {
       keep.#refuse(error);
     }
@@ -110,8 +140,8 @@ export class Keep {
   async read({ path, sha256, size_bytes }, last = false) {
     const whole = new Uint8Array(size_bytes);
     for (const { start, end, bytes } of this.#index.get(sha256)?.pieces ?? []) {
-      const kept = bytes ? null : await this.#cache?.match(address(`files/${sha256}/${start}-${end}`));
-      const piece = bytes ?? (kept && new Uint8Array(await kept.arrayBuffer()));
+      const kept = bytes ? null : await this.#store?.read(`files/${sha256}/${start}-${end}`);
+      const piece = bytes ?? (kept && new Uint8Array(kept));
       if (piece?.byteLength !== end - start) throw new Error(`A part of ${path} is no longer stored.`);
       whole.set(piece, start);
     }
@@ -124,14 +154,14 @@ export class Keep {
     const entry = this.#index.get(sha256);
     this.#index.delete(sha256);
     const names = ['sealed', ...(entry?.pieces ?? []).map(({ start, end }) => `${start}-${end}`)];
-    for (const name of names) await this.#cache?.delete(address(`files/${sha256}/${name}`)).catch(() => false);
+    for (const name of names) await this.#store?.remove(`files/${sha256}/${name}`).catch(() => false);
   }
 
   /** @param {string} name @param {Uint8Array<ArrayBuffer>} bytes @returns {Promise<boolean>} */
   async #put(name, bytes) {
-    if (!this.#cache || this.refused) return false;
+    if (!this.#store || this.refused) return false;
     try {
-      await this.#cache.put(address(name), new Response(bytes));
+      await this.#store.write(name, bytes);
       return true;
     } catch (error) {
       this.#refuse(error);
@@ -145,16 +175,17 @@ export class Keep {
   }
 }
 
-/** @param {Cache} cache */
-async function dropUnneeded(cache) {
+/** @param {Store} store */
+async function dropUnneeded(store) {
   /** @type {Set<string>} */
   const needed = new Set();
-  const keys = await cache.keys();
-  for (const key of keys.filter(({ url }) => url.includes('/webgpu-demo/pages/'))) {
-    for (const sha256 of await (await cache.match(key))?.json()) needed.add(sha256);
+  const names = await store.names();
+  for (const name of names.filter((name) => /^pages\/.*[^~]$/.test(name))) {
+    const list = await store.read(name);
+    if (list) for (const sha256 of JSON.parse(new TextDecoder().decode(list))) needed.add(sha256);
   }
-  const others = keys.filter(({ url }) => url.includes('/files/') && !needed.has(url.split('/').at(-2) ?? ''));
-  await Promise.all(others.map((key) => cache.delete(key)));
+  const others = names.filter((name) => name.startsWith('files/') && !needed.has(name.split('/')[1] ?? ''));
+  await Promise.all(others.map((name) => store.remove(name)));
 }
 
 /**
@@ -165,7 +196,7 @@ async function dropUnneeded(cache) {
  */
 export async function storedBytes(files) {
   try {
-    const index = await readIndex(await caches.open(CACHE));
+    const index = await readIndex(await openStore());
     const pieces = files.flatMap(({ sha256 }) => index.get(sha256)?.pieces ?? []);
     return pieces.reduce((sum, { start, end }) => sum + end - start, 0);
   } catch {
@@ -175,7 +206,7 @@ export async function storedBytes(files) {
 
 /** Delete the files of a page; those that another page of this origin needs as well stay. @param {string} page */
 export async function deleteStored(page) {
-  const cache = await caches.open(CACHE);
-  await cache.delete(listAddress(page));
-  await dropUnneeded(cache);
+  const store = await openStore();
+  await store.remove(listName(page));
+  await dropUnneeded(store);
 }

@@ -56,8 +56,22 @@ export function showOffer({ reason, start, note, smaller, server }) {
 }
 
 /** @param {NonNullable<PageConfig['server']>} server */
-export const serverWords = ({ url }) =>
-  later('A server can run the model instead: your pictures and questions will then be sent to {host}.', { host: new URL(url).host });
+const host = ({ url }) => ({ host: new URL(url).host });
+
+/** @param {NonNullable<PageConfig['server']>} server */
+export const serverWords = (server) =>
+  later('A server can run the model instead: your pictures and what you type will then be sent to {host}, and not before.', host(server));
+
+/** @param {NonNullable<PageConfig['server']>} server */
+export const serverReason = (server) =>
+  later('Runs on the server that you chose: your pictures and what you type are sent to {host}.', host(server));
+
+/** A server loads nothing here. @returns {null} */
+export function showConnecting() {
+  byRole('progress', HTMLProgressElement).removeAttribute('value');
+  text('progress-text').textContent = '';
+  return null;
+}
 
 export class Progress {
   #announced = 0;
@@ -122,7 +136,10 @@ export function showStored(bytes, warning, onDelete) {
   button('delete-stored').onclick = onDelete;
 }
 
-/** @param {number} bytes */
-export function showSent(bytes) {
-  byRole('sent', HTMLElement).textContent = t('{count} bytes of pictures sent', { count: bytes.toLocaleString(document.documentElement.lang) });
+/** @param {number} bytes @param {boolean} sending */
+export function showSent(bytes, sending) {
+  if (bytes) text('privacy').hidden = true; // it is no longer true of this visit
+  document.documentElement.toggleAttribute('data-server', sending);
+  button('leave-server').hidden = !sending;
+  byRole('sent', HTMLElement).textContent = t('{count} bytes of pictures and words sent', { count: bytes.toLocaleString(document.documentElement.lang) });
 }

@@ -22,7 +22,9 @@ export function makeOffer({ config, plan, query, found, crashed, smaller, server
   const missing = plan.webgpu_missing;
   /** @type {Text} */
   let reason = '';
-  if (crashed) {
+  if (!found.wasm) {
+    reason = later('This browser forbids WebAssembly, without which no model runs in it. Allow it for this page, or open the page in another browser.');
+  } else if (crashed) {
     reason = later('The last visit ended without a word while {label} ran: the browser probably ran out of memory.', { label: crashed });
   } else if (missing) {
     reason = later('This page is made for WebGPU, and it cannot be used here: {missing}.', { missing });
@@ -30,10 +32,10 @@ export function makeOffer({ config, plan, query, found, crashed, smaller, server
   const notes = [plan.device === 'wasm' ? expectedSpeed(plan) : '', memoryWarning(found, plan)];
   return {
     reason,
-    start: missing ? later('Use the processor: download {size} MB and start', size) : later('Download {size} MB and start', size),
-    note: notes.map((note) => t(note)).join(' ').trim(),
-    smaller: smaller && later('Start with less memory: {label}, {size} MB', { label: planLabel(smaller), size: megabytes(planBytes(smaller)) }),
-    server: server || missing || crashed || query.device === 'server' ? config.server : null,
+    start: !found.wasm ? null : missing ? later('Use the processor: download {size} MB and start', size) : later('Download {size} MB and start', size),
+    note: found.wasm ? notes.map((note) => t(note)).join(' ').trim() : '',
+    smaller: found.wasm && smaller ? later('Start with less memory: {label}, {size} MB', { label: planLabel(smaller), size: megabytes(planBytes(smaller)) }) : null,
+    server: server || !found.wasm || missing || crashed || query.device === 'server' ? config.server : null,
   };
 }
 

@@ -15,7 +15,10 @@ export const isMissing = (error) => error instanceof WorkerError && error.name =
 /** @param {unknown} error @returns {Text} */
 export function describeFailure(error) {
   if (!(error instanceof Error)) return String(error);
+  if (/^Server[A-Z]/.test(error.name) && 'detail' in error) return /** @type {Text} */ (error.detail); // server.js, here or in a worker
   if (!(error instanceof WorkerError)) return shorten(error.message);
+  if (error.name === 'DataCloneError') return later('A message of the worker could not be read.');
+  if (error.name === 'RuntimeStopped') return later('The model runtime stopped with code {code}, probably for lack of memory.', { code: Number(error.detail) });
   if (error.name === 'WorkerDied') return later('The browser ended the part of the page that runs the model, probably for lack of memory.');
   if (error.name === 'device-lost') return later('The graphics processor was taken away ({why})', { why: shorten(error.message) });
   if (!isMissing(error)) return shorten(error.message);
@@ -26,6 +29,21 @@ export function describeFailure(error) {
   if (problem === 'page') return later('{path} could not be downloaded: the server answered with a web page in its place.', values);
   if (problem === 'refused') return later('{path} could not be downloaded: the server answered {status}.', values);
   return later('{path} could not be downloaded: the connection failed again and again.', values);
+}
+
+/**
+ * The model does not run, and no other way was taken by itself.
+ *
+ * @param {unknown} error
+ * @param {{ was_loaded: boolean, server: boolean }} standing
+ * @returns {{ title: Text, what: Text, todo: Text }}
+ */
+export function breakdown(error, { was_loaded, server }) {
+  const what = describeFailure(error);
+  if (server) return { title: later('No answer from the server'), what, todo: later('Try again in a while, or let the model run on this device.') };
+  const title = was_loaded ? later('The model stopped working') : later('The model could not be loaded');
+  if (isMissing(error)) return { title, what, todo: later('Check the connection and try again. What has arrived is kept.') };
+  return { title, what, todo: later('Close other tabs if memory is short, and try again.') };
 }
 
 /** The first line of a message, short enough for a sentence. @param {string} text */

@@ -63,6 +63,8 @@ export interface Manifest {
   languages?: string[] | null;
   /** Of a dual encoder: which indexes its vectors can be compared with, see builder/album/space.py. */
   vector_space?: string | null;
+  /** Components that this page does without until they are asked for: the page says so (shared/session.js), no file. */
+  later?: string[];
 }
 
 /** What a page reads of the site's own manifest.json: which version it is, and how large its files are. */
@@ -120,6 +122,8 @@ export interface Capabilities {
   /** The adapter is a program on the CPU, not a graphics processor. */
   software: boolean;
   adapter_name: string;
+  /** Without WebAssembly nothing runs, on WebGPU neither. */
+  wasm: boolean;
   jspi: boolean;
   /** The most that one buffer of the graphics processor may hold; 0 without one. */
   largest_buffer_bytes: number;
@@ -141,6 +145,8 @@ export interface Plan {
   /** Every file that starting fetches: paths of the model are relative to its folder, of the runtime to the site. */
   model_files: FileEntry[];
   runtime_files: FileEntry[];
+  /** Graphs of the components in `Manifest.later`: fetched when transformers.js asks for them. */
+  later_files: FileEntry[];
   notices: Text[];
 }
 
@@ -160,6 +166,8 @@ export interface LoadJob {
   page_files: FileEntry[];
   transformers_url: string;
   ort_url: string;
+  /** The visitor has agreed that a server runs the model: absolute addresses of it and of its client. */
+  server: { url: string; client_url: string } | null;
 }
 
 export type LoadEvent =
@@ -361,10 +369,17 @@ export interface PhotoFilter {
   fold: boolean;
 }
 
-/** What a server answers in place of a worker (shared/server.js): captions, and unit vectors for photo-search. */
+/** What a server answers in place of a model (shared/server.js): captions, and unit vectors for photo-search. */
 export interface ServerCalls extends BaseCalls {
   caption: CaptionCalls['caption'];
-  embed: { payload: { picture: ImageBitmap } | { text: string }; event: never; result: { vector: Float32Array } };
+  ask: CaptionCalls['ask'];
+  /** Vectors of pictures of the model's size and then of texts, 32 in all. */
+  embed: { payload: { pictures: RgbPicture[]; texts: string[] }; event: never; result: { vectors: Float32Array[] } };
+}
+export interface RgbPicture {
+  data: Uint8ClampedArray | Uint8Array;
+  width: number;
+  height: number;
 }
 
 /** Page to worker. */
@@ -376,4 +391,4 @@ export type FromWorker =
   | { id: number; kind: 'aborted' }
   | { id: number; kind: 'error'; name: string; message: string; stack: string; detail?: unknown };
 /** Worker to page, unasked: an event with id 0. */
-export type Notice = { kind: 'device-lost'; message: string } | { kind: 'lock-held' };
+export type Notice = { kind: 'device-lost'; message: string } | { kind: 'lock-held' } | { kind: 'sent'; bytes: number };

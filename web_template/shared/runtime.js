@@ -43,23 +43,37 @@ export async function withRuntime(job, emit, loadModel) {
 function wantedFiles({ plan, models_url, site_url }) {
   const isScript = (/** @type {string} */ path) => /\.m?js$/.test(path);
   return [
-    ...plan.model_files.map((file) => ({ ...file, url: new URL(file.path, models_url).href, script: false })),
+    ...plan.model_files.map((file) => modelFile(file, models_url)),
     ...plan.runtime_files.map((file) => ({ ...file, url: new URL(file.path, site_url).href, script: isScript(file.path) })),
   ];
 }
 
+/** @param {import('./protocol.js').FileEntry} file @param {string} models_url @returns {Wanted} */
+const modelFile = (file, models_url) => ({ ...file, url: new URL(file.path, models_url).href, script: false });
+
 /** @param {LoadJob} job @param {Wanted[]} files @param {Keep} keep @returns {Promise<Transformers>} */
 async function openRuntime(job, files, keep) {
-  /** @type {Transformers} */
-  const transformers = await importPart(job.transformers_url);
+  const name = `ort-wasm-simd-threaded${job.plan.build}`;
+  const paths = { mjs: new URL(`${name}.mjs`, job.ort_url).href, wasm: new URL(`${name}.wasm`, job.ort_url).href };
+  const binary = files.find(({ url }) => url === paths.wasm);
+  /** @type {[Transformers, Uint8Array<ArrayBuffer> | undefined, unknown]} */
+  const [transformers, bytes] = await Promise.all([
+    importPart(job.transformers_url),
+    binary && keep.read(binary, true),
+    // onnxruntime imports it again and gets this one; a failure there would look like one of the device.
+    importPart(paths.mjs),
+  ]);
   if (job.plan.device === 'webgpu') watchDevices();
 
   const { env } = transformers;
   Object.assign(env, { allowRemoteModels: false, allowLocalModels: true, localModelPath: MODELS });
   const start = `${MODELS}${job.model_name}/`;
+  const later = job.plan.later_files.map((file) => modelFile(file, job.models_url));
   env.fetch = async (input) => {
     const path = String(input).startsWith(start) ? String(input).slice(start.length) : '';
-    const file = files.find((wanted) => wanted.path === path);
+    const late = later.find((wanted) => wanted.path === path);
+    if (late && !keep.isSealed(late)) await downloadAll([late], keep, () => {});
+    const file = late ?? files.find((wanted) => wanted.path === path);
     if (!file) return new Response(null, { status: 404 }); // an optional file that this model has not
     const bytes = await keep.read(file, path.startsWith('onnx/'));
     return new Response(bytes, { headers: { 'content-length': String(bytes.byteLength) } });
@@ -71,13 +85,8 @@ async function openRuntime(job, files, keep) {
 
   const { wasm } = env.backends.onnx;
   if (!wasm) throw new Error('transformers.js came without its WebAssembly backend.');
-  const name = `ort-wasm-simd-threaded${job.plan.build}`;
-  const paths = { mjs: new URL(`${name}.mjs`, job.ort_url).href, wasm: new URL(`${name}.wasm`, job.ort_url).href };
   wasm.wasmPaths = paths;
-  const binary = files.find(({ url }) => url === paths.wasm);
-  if (binary) wasm.wasmBinary = (await keep.read(binary, true)).buffer;
-  // onnxruntime imports it again and gets this one; a failure there would look like one of the device.
-  await importPart(paths.mjs);
+  if (bytes) wasm.wasmBinary = bytes.buffer;
   return transformers;
 }
 

@@ -75,7 +75,7 @@ function describe(error) {
     return { name: error.name, message: error.message, stack: error.stack ?? '', detail: 'detail' in error ? error.detail : undefined };
   }
   if (typeof error === 'number') {
-    return { name: 'RuntimeError', message: `The model runtime stopped with code ${error}, probably for lack of memory.`, stack: '' };
+    return { name: 'RuntimeStopped', message: `The model runtime stopped with code ${error}, probably for lack of memory.`, stack: '', detail: error };
   }
   return { name: 'Error', message: String(error), stack: '' };
 }

@@ -1,8 +1,8 @@
 /**
  * @file A server in place of the worker: the same requests, answered by the Gradio app that runs the same ONNX files.
  *
- * For browsers that cannot run the model, and only after the visitor has agreed: what is asked leaves this device. A
- * picture is brought to the model's size here, so that no more of it is sent than the model looks at, and it travels
+ * For browsers that cannot run the model, and only after the visitor has agreed: what is asked leaves this device. The
+ * camera page uses it in the worker's place, photo-search's worker in the place of its graphs. A picture is brought to the model's size here, so that no more of it is sent than the model looks at, and it travels
  * inside the request, so that the server never writes it to its disk. `sentBytes` counts all that was sent.
  *
  * Every failure is a `ServerError` with a sentence for the visitor.
@@ -13,7 +13,7 @@
  * const { text } = await bridge.request('caption', { picture, prompt, max_new_tokens }, { onEvent });
  */
 
-/** @import { ImageFacts, LoadEvent, ServerCalls } from './protocol.js' */
+/** @import { ImageFacts, Later, LoadEvent, RgbPicture, ServerCalls, Turn } from './protocol.js' */
 /** @typedef {import('@gradio/client').Client} Client */
 /** @typedef {{ client: Client, name: string, image: ImageFacts }} Connection */
 /** @typedef {{ signal: AbortSignal | undefined, onEvent: ((event: any) => void) | undefined }} Options */
@@ -26,15 +26,19 @@ const JPEG_QUALITY = 0.92;
 /** A sentence has ended and the next has begun: as the worker of the caption page sees it. */
 const FIRST_SENTENCE = /^\s*\S.*?[.!?。！？]["”’)]?(?=\s)/su;
 
+/** As in language.js, which needs a page: this file works in workers, too. @param {string} text @param {Record<string, string>} [values] @returns {Later} */
+const later = (text, values = {}) => ({ text, values });
+
 /**
  * `name` is one of `ServerBusy` (try again in a moment), `ServerQuota` (the visitor's share is used up),
  * `ServerUnreachable`, `ServerChanged` (another model answers there) and `ServerRefused` (all else).
  */
 export class ServerError extends Error {
-  /** @param {string} name @param {string} message @param {unknown} [cause] */
-  constructor(name, message, cause) {
-    super(message, { cause });
+  /** @param {string} name @param {Later} detail for the visitor, in the language of whenever it is shown @param {unknown} [cause] */
+  constructor(name, detail, cause) {
+    super(detail.text.replace(/\{(\w+)\}/g, (_, value) => String(detail.values?.[value] ?? '')), { cause });
     this.name = name;
+    this.detail = detail;
   }
 }
 
@@ -80,6 +84,7 @@ export class ServerBridge {
     const given = /** @type {any} */ (payload);
     if (type === 'load') return this.#load(given, options);
     if (type === 'caption') return this.#caption(given, options);
+    if (type === 'ask') return { ...(await this.#caption(given, options)), reused_tokens: 0 };
     if (type === 'embed') return this.#embed(given, options);
     throw new Error(`The server knows no ${type}.`);
   }
@@ -101,20 +106,25 @@ export class ServerBridge {
     const { name } = await this.#connect();
     if (this.#ended || options.signal?.aborted) throw aborted();
     if (name !== job.manifest.name) {
-      const what = `The server at ${this.#host} answers with the model ${name}, and this page is made for ${job.manifest.name}.`;
+      const values = { host: this.#host, name, expected: job.manifest.name };
+      const what = later('The server at {host} answers with the model {name}, and this page is made for {expected}.', values);
       throw new ServerError('ServerChanged', what);
     }
     return { load_ms: performance.now() - started };
   }
 
   /**
-   * @param {ServerCalls['caption']['payload']} payload @param {Options} options
+   * @param {ServerCalls['caption']['payload'] & { history?: Turn[] }} payload @param {Options} options
    * @returns {Promise<ServerCalls['caption']['result']>}
    */
-  async #caption({ picture, prompt, max_new_tokens, brief = false }, options) {
+  async #caption({ picture, prompt, max_new_tokens, brief = false, history = [] }, options) {
     const started = performance.now();
     let [shown, tokens, first_token_ms] = ['', 0, 0];
-    const data = { picture: await this.#encode(picture), question: prompt, max_new_tokens };
+    const { image } = await this.#connect();
+    const url = await encode(readPicture(picture, image, /** @type {any} */ (Pixels)));
+    picture.close();
+    const sent = { path: null, url, orig_name: null, meta: { _type: 'gradio.FileData' } };
+    const data = { picture: sent, question: prompt, max_new_tokens, ...(history.length ? { history } : {}) };
     const enough = () => brief && FIRST_SENTENCE.test(shown);
     const answer = await this.#run('/answer', data, { ...options, enough }, ([text, figures]) => {
       tokens = figures?.tokens ?? tokens;
@@ -131,10 +141,10 @@ export class ServerBridge {
   }
 
   /** @param {ServerCalls['embed']['payload']} payload @param {Options} options @returns {Promise<ServerCalls['embed']['result']>} */
-  async #embed(payload, options) {
-    const [endpoint, data] =
-      'picture' in payload ? ['/embed_image', { picture: await this.#encode(payload.picture) }] : ['/embed_text', { text: payload.text }];
-    return { vector: Float32Array.from(await this.#run(endpoint, data, options, ([vector]) => vector)) };
+  async #embed({ pictures, texts }, options) {
+    const data = { pictures: await Promise.all(pictures.map(encode)), texts };
+    const rows = /** @type {number[][]} */ (await this.#run('/embed', data, options, ([vectors]) => vectors));
+    return { vectors: rows.map((row) => Float32Array.from(row)) };
   }
 
   /**
@@ -149,7 +159,13 @@ export class ServerBridge {
   async #run(endpoint, data, { signal, enough }, take) {
     const { client } = await this.#connect();
     if (this.#ended || signal?.aborted) throw aborted();
-    const call = client.submit(endpoint, data);
+    /** @type {ReturnType<Client['submit']>} */
+    let call;
+    try {
+      call = client.submit(endpoint, data);
+    } catch (error) { // it has no such endpoint, or one that takes other things
+      throw this.#inWords(error instanceof Error ? error.message : '');
+    }
     let stopped = false;
     const cancel = () => {
       void call.wait_for_id().then(() => call.cancel(), () => {});
@@ -197,7 +213,7 @@ export class ServerBridge {
   async #open() {
     /** @type {typeof import('@gradio/client')} */
     const { Client } = await import(this.#client_url).catch((error) => {
-      throw new ServerError('ServerUnreachable', 'The part of this page that speaks to the server could not be loaded. Reload the page.', error);
+      throw new ServerError('ServerUnreachable', later('The part of this page that speaks to the server could not be loaded. Reload the page.'), error);
     });
     const client = await Client.connect(this.#url, { events: ['data', 'status'], record_history: false }).catch((error) => {
       throw this.#unreachable(error);
@@ -222,28 +238,14 @@ export class ServerBridge {
     };
   }
 
-  /** The picture as the model takes it, as a `data:` address. @param {ImageBitmap} picture */
-  async #encode(picture) {
-    const { image } = await this.#connect();
-    if (this.#ended) throw aborted();
-    const canvas = new OffscreenCanvas(image.width, image.height);
-    const context = canvas.getContext('2d');
-    if (!context) throw new Error('This browser has no 2D canvas.');
-    const { data } = readPicture(picture, image, /** @type {any} */ (Pixels));
-    picture.close();
-    context.putImageData(new ImageData(withAlpha(data), image.width, image.height), 0, 0);
-    let blob = await canvas.convertToBlob({ type: 'image/png' });
-    if (blob.size > LOSSLESS_BYTES) blob = await canvas.convertToBlob({ type: 'image/jpeg', quality: JPEG_QUALITY });
-    return { path: null, url: await dataAddress(blob), orig_name: null, meta: { _type: 'gradio.FileData' } };
-  }
-
   get #host() {
     return new URL(this.#url).host;
   }
 
   /** @param {unknown} [cause] */
   #unreachable(cause) {
-    const what = `The server at ${this.#host} cannot be reached. It may be asleep or switched off: check the connection, and try again in a minute.`;
+    const values = { host: this.#host };
+    const what = later('The server at {host} cannot be reached. It may be asleep or switched off: check the connection, and try again in a minute.', values);
     return new ServerError('ServerUnreachable', what, cause);
   }
 
@@ -251,26 +253,38 @@ export class ServerBridge {
   #inWords(message) {
     const text = typeof message === 'string' ? message.trim() : '';
     if (/busy|queue is full|too many requests/i.test(text)) {
-      return new ServerError('ServerBusy', 'The server is busy: too many others are waiting. Try again in a moment.', text);
+      return new ServerError('ServerBusy', later('The server is busy: too many others are waiting. Try again in a moment.'), text);
     }
     if (/quota/i.test(text)) {
-      const what = 'The free time that this server gives to each visitor is used up for now. Try again later, or sign in at huggingface.co.';
+      const what = later('The free time that this server gives to each visitor is used up for now. Try again later, or sign in at huggingface.co.');
       return new ServerError('ServerQuota', what, text);
     }
     if (/connection errored|failed to fetch|networkerror|load failed|broken/i.test(text)) {
       this.#connection = null;
       return this.#unreachable(text);
     }
-    return new ServerError('ServerRefused', text || 'The server could not answer this. Try again, or with another picture.', text);
+    const unknown = later('The server could not answer this. Try again, or with another picture.');
+    return new ServerError('ServerRefused', text ? later('The server says: {text}', { text }) : unknown, text);
   }
 }
 
-/** What readPicture makes a picture of; the class of transformers.js, which this page does not load, would do as well. */
-class Pixels {
-  /** @param {Uint8ClampedArray} data RGB */
-  constructor(data) {
-    this.data = data;
+/** What readPicture makes a picture of; the class of transformers.js, which is not loaded here, would do as well. */
+export class Pixels {
+  /** @param {Uint8ClampedArray | Uint8Array} data RGB @param {number} width @param {number} height */
+  constructor(data, width, height) {
+    Object.assign(this, { data, width, height });
   }
+}
+
+/** A picture of the model's size as a `data:` address. @param {RgbPicture} picture @returns {Promise<string>} */
+async function encode({ data, width, height }) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext('2d');
+  if (!context) throw new ServerError('ServerRefused', later('This browser has no 2D canvas.'));
+  context.putImageData(new ImageData(withAlpha(data), width, height), 0, 0);
+  let blob = await canvas.convertToBlob({ type: 'image/png' });
+  if (blob.size > LOSSLESS_BYTES) blob = await canvas.convertToBlob({ type: 'image/jpeg', quality: JPEG_QUALITY });
+  return dataAddress(blob);
 }
 
 /** @param {Uint8ClampedArray | Uint8Array} rgb */

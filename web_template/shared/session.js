@@ -13,12 +13,12 @@ import { absolute, modelFolder, readConfig, readQuery } from './config.js';
 import { choosePlan, inspectDevice, planBytes, planLabel, smallerPlan } from './device.js';
 import { deleteStored, storedBytes } from './keep.js';
 import { later, onLanguage, openLanguage, t } from './language.js';
-import { Progress, serverWords, showFrame, showLanguages, showOffer, showSent, showStored } from './launch.js';
+import { Progress, serverReason, serverWords, showConnecting, showFrame, showLanguages, showOffer, showSent, showStored } from './launch.js';
 import { makeOffer, roomWarning } from './offer.js';
 import { keepOffline, openOffline } from './offline.js';
-import { describeFailure, fetchJson, fetchSite, isMissing } from './problems.js';
+import { breakdown, describeFailure, fetchJson, fetchSite, isMissing } from './problems.js';
 import { lastCrash, markEnded, markRunning } from './recovery.js';
-import { PageError, byRole, clearProblem, say, setModelState, setState, showProblem } from './state.js';
+import { PageError, byRole, clearProblem, megabytes, say, setModelState, setState, showProblem } from './state.js';
 
 /** What ran as long as this has earned another try on the same device. */
 const PROVEN_MS = 60_000;
@@ -33,6 +33,7 @@ const PROVEN_MS = 60_000;
  *   worker: URL,
  *   sources: (config: PageConfig) => string[],
  *   allowVideoUrl: boolean,
+ *   worker_asks_server?: boolean, later?: (config: PageConfig) => string[],
  *   recycle_after?: number,
  *   onOffer: (session: Session<C>) => void,
  *   onReady: (session: Session<C>) => void,
@@ -62,14 +63,14 @@ export async function openSession(page) {
     const query = readQuery(location.search, known);
     const site = await fetchSite();
     if (await openOffline(site)) return;
-    const [found, manifest, crashed] = await Promise.all([
+    const [found, whole, crashed] = await Promise.all([
       inspectDevice(query.device !== 'wasm' && query.device !== 'server'),
       fetchJson(absolute(config.model.manifest), later('the description of the model')),
       lastCrash(),
     ]);
-    const session = new Session(page, { config, query, manifest, found, site, crashed });
+    const session = new Session(page, { config, query, manifest: { ...whole, later: page.later?.(config) }, found, site, crashed });
     page.onOffer(session);
-    if (query.autostart && query.device !== 'server' && !crashed) await session.load();
+    if (query.autostart && query.device !== 'server' && found.wasm && !crashed) await session.load();
     else session.offer();
   } catch (error) {
     const words = error instanceof PageError ? error : null;
@@ -120,7 +121,8 @@ export class Session {
     byRole('start', HTMLButtonElement).onclick = () => void this.load();
     byRole('smaller', HTMLButtonElement).onclick = () => void this.#startSmaller();
     byRole('consent-server', HTMLButtonElement).onclick = () => void this.#useServer(true);
-    byRole('cancel', HTMLButtonElement).onclick = () => this.#cancel();
+    byRole('cancel', HTMLButtonElement).onclick = () => this.#leave(later('Stopped. What has arrived is kept.'));
+    byRole('leave-server', HTMLButtonElement).onclick = () => this.#leave(later('Stopped: nothing is sent any more.'));
     onLanguage(() => this.#show());
     this.#show();
   }
@@ -152,11 +154,14 @@ export class Session {
     clearProblem();
     setState('loading');
     setModelState('none');
-    say(() => [t('Loading the model…'), ...this.notices].join(' '));
-    markRunning(planLabel(this.plan));
-    void navigator.storage?.persist?.().catch(() => false);
+    const words = this.server ? later('Connecting to the server…') : later('Loading the model…');
+    say(() => [t(words), ...this.notices].join(' '));
+    if (!this.server) {
+      markRunning(planLabel(this.plan));
+      void navigator.storage?.persist?.().catch(() => false);
+    }
     try {
-      if (!(await this.#connect(new Progress(planBytes(this.plan))))) return;
+      if (!(await this.#connect(this.server ? showConnecting() : new Progress(planBytes(this.plan))))) return;
     } catch (error) {
       if (!isAbort(error)) this.#recover(error); // cancel() has already said so
       return;
@@ -218,11 +223,8 @@ export class Session {
       void this.load();
       return;
     }
-    const memory = later('Close other tabs if memory is short, and try again.');
     showProblem({
-      title: was_loaded ? later('The model stopped working') : later('The model could not be loaded'),
-      what: describeFailure(error),
-      todo: missing ? later('Check the connection and try again. What has arrived is kept.') : memory,
+      ...breakdown(error, { was_loaded, server: this.server }),
       retry: () => void this.load(),
       other: this.#otherWay(),
     });
@@ -232,8 +234,10 @@ export class Session {
   #otherWay() {
     const { server } = this.config;
     if (!server) return null;
+    if (this.server && !this.#facts.found.wasm) return null;
     if (!this.server) return { words: serverWords(server), action: later('Use the server'), run: () => void this.#useServer(true) };
-    return { words: '', action: later('Run the model on this device'), run: () => void this.#useServer(false) };
+    const size = { size: megabytes(planBytes(this.plan)) };
+    return { words: '', action: later('Download {size} MB and start', size), run: () => void this.#useServer(false) };
   }
 
   /** Stop the worker and free its memory. */
@@ -268,10 +272,10 @@ export class Session {
   /** @returns {Promise<Bridge<C>>} */
   async #startBridge() {
     const { server } = this.config;
-    if (!this.server || !server) return new Bridge(this.#page.worker);
-    const { ServerBridge } = await import('./server.js');
     const before = this.#sent_bytes;
-    const onSent = (/** @type {number} */ bytes) => showSent((this.#sent_bytes = before + bytes));
+    const onSent = (/** @type {number} */ bytes) => showSent((this.#sent_bytes = before + bytes), true);
+    if (!this.server || !server || this.#page.worker_asks_server) return Object.assign(new Bridge(this.#page.worker), { onSent });
+    const { ServerBridge } = await import('./server.js');
     const bridge = new ServerBridge({ url: server.url, client_url: absolute(server.client), onSent });
     return /** @type {Bridge<C>} */ (/** @type {unknown} */ (bridge)); // it has the same interface
   }
@@ -311,11 +315,13 @@ export class Session {
     await this.load();
   }
 
-  #cancel() {
+  /** Back to the offer: nothing runs, nothing is sent. @param {Text} text */
+  #leave(text) {
     this.dispose();
     this.server = false;
+    clearProblem();
     this.#show();
-    this.offer(later('Stopped. What has arrived is kept.'));
+    this.offer(text);
   }
 
   /** @param {Text} notice */
@@ -338,7 +344,7 @@ export class Session {
   }
 
   #job() {
-    const { config, manifest, plan } = this;
+    const { config, manifest, plan, server } = this;
     return {
       plan,
       manifest,
@@ -349,6 +355,7 @@ export class Session {
       page_files: this.#files(),
       transformers_url: absolute(config.runtime.transformers),
       ort_url: absolute(config.runtime.ort),
+      server: server && config.server ? { url: config.server.url, client_url: absolute(config.server.client) } : null,
     };
   }
 
@@ -364,9 +371,9 @@ export class Session {
     const { config, plan, query, server } = this;
     const { crashed, found } = this.#facts;
     const smaller = crashed ? (this.#smaller() ?? (this.#page.onSmaller ? plan : null)) : null;
-    byRole('device', HTMLElement).textContent = server ? t('Runs on the server that you chose.') : t(plan.reason);
+    byRole('device', HTMLElement).textContent = t(server && config.server ? serverReason(config.server) : found.wasm ? plan.reason : '');
     showOffer(makeOffer({ config, plan, query, found, crashed, smaller, server }));
-    showSent(this.#sent_bytes);
+    showSent(this.#sent_bytes, server);
     void this.#showStored();
   }
 

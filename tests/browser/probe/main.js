@@ -9,9 +9,11 @@ import { keepAwake, letSleep } from '../../shared/wake.js';
 const probe = { session: null, notes: [], keepAwake, letSleep };
 Object.assign(window, { probe });
 const pageNumber = new URLSearchParams(location.search).get('recycle');
+const worker = new URL('./worker.js', import.meta.url);
+worker.search = new URLSearchParams({ refuse: new URLSearchParams(location.search).get('refuse') ?? '' }).toString();
 
 void openSession({
-  worker: new URL('./worker.js', import.meta.url),
+  worker,
   sources: () => [],
   allowVideoUrl: false,
   recycle_after: Number(pageNumber ?? 0),

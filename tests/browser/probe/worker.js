@@ -3,6 +3,14 @@
 import { withRuntime } from '../../shared/runtime.js';
 import { serve } from '../../shared/serve.js';
 
+// A browser that refuses Cache Storage in workers, too: `?refuse=CacheStorage`, of this file and of the page.
+const refused = new URL(self.location.href).searchParams.get('refuse');
+if (refused) {
+  self[refused].prototype.open = async () => {
+    throw new DOMException('The operation is insecure.', 'SecurityError');
+  };
+}
+
 let loaded = null;
 let embedded = 0;
 

@@ -101,18 +101,12 @@ export class Conversation {
    * @returns {Promise<AskResult>}
    */
   async #send(session, { prompt, max_new_tokens }, options) {
-    if (session.server) {
-      // A server keeps nothing of anybody: each question goes with the picture and without the turns before.
-      const picture = await this.#copy();
-      const result = await session.request('caption', { picture, prompt, max_new_tokens }, { ...options, transfer: [picture] });
-      return { ...result, reused_tokens: 0 };
-    }
     const payload = { conversation: this.#number, history: this.#turns.slice(), prompt, max_new_tokens };
     const whole = async () => {
       const picture = await this.#copy();
       return session.request('ask', { ...payload, picture }, { ...options, transfer: [picture] });
     };
-    if (!this.#turns.length) return whole();
+    if (!this.#turns.length || session.server) return whole(); // a server keeps nothing of anybody
     return session.request('ask', payload, options).catch((error) => {
       if (error?.name !== 'ConversationLost') throw error;
       return whole();

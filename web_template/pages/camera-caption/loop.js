@@ -18,7 +18,7 @@ import { SceneGate } from './gating.js';
 
 /** After so many failures in a row the model is given up; fewer are only reported. */
 const MOST_FAILURES = 3;
-const WAIT_AFTER_FAILURE_MS = 500;
+const [WAIT_AFTER_FAILURE_MS, SERVER_WAIT_MS] = [500, 4000];
 /** A fast device gets no more than this out of a caption: words that change faster cannot be read, and cost power. */
 const SHORTEST_ROUND_MS = 400;
 /** A server is asked less often: others wait for it, too. */
@@ -168,7 +168,7 @@ export class CaptionLoop {
         failures += 1;
         if (failures >= MOST_FAILURES) return this.#host.onModelLost(error);
         this.#host.onTrouble(error);
-        await wait(WAIT_AFTER_FAILURE_MS, new AbortController().signal);
+        await wait(this.#host.session()?.server ? SERVER_WAIT_MS : WAIT_AFTER_FAILURE_MS, new AbortController().signal);
       }
     }
   }

@@ -13,6 +13,7 @@
 import { wholeSentence } from '../../shared/announcer.js';
 import { isAbort } from '../../shared/bridge.js';
 import { later, onLanguage, t } from '../../shared/language.js';
+import { describeFailure } from '../../shared/problems.js';
 import { Session, openSession } from '../../shared/session.js';
 import { PageError, byRole, clearProblem, getState, say, setState, showProblem } from '../../shared/state.js';
 import { keepAwake, letSleep } from '../../shared/wake.js';
@@ -68,7 +69,7 @@ const loop = new CaptionLoop(source, view, {
   onResting: (resting) => root.toggleAttribute('data-resting', resting),
   onTrouble(error) {
     root.dataset.trouble = 'true';
-    say(later('A picture could not be captioned ({error}). Trying the next one.', { error: messageOf(error) }));
+    sayTrouble(error);
   },
   onSourceLost: loseSource,
   onModelLost: (error) => session?.fail(error),
@@ -76,7 +77,7 @@ const loop = new CaptionLoop(source, view, {
 const conversation = new Conversation(loop);
 
 /** @param {unknown} error */
-const messageOf = (error) => (error instanceof Error ? error.message : String(error));
+const sayTrouble = (error) => say(later('This picture failed, trying the next one: {error}', { error: describeFailure(error) }));
 
 // ------------------------------------------------------------------------------------------------ going and stopping
 
@@ -137,7 +138,7 @@ function pause() {
 /** The picture broke off: the model stays, and trying again opens the source again. @param {unknown} error */
 function loseSource(error) {
   stop();
-  const unknown = { title: later('The picture broke off'), what: messageOf(error), todo: later('Try again.') };
+  const unknown = { title: later('The picture broke off'), what: describeFailure(error), todo: later('Try again.') };
   const words = error instanceof PageError ? error : new PageError(unknown, error);
   if (!session) return say(words.what); // nothing runs yet, and starting tries again
   showProblem({ title: words.title, what: words.what, todo: words.todo, retry: () => void goLive() });
@@ -177,7 +178,7 @@ async function shoot(askings) {
   } catch (error) {
     if (isAbort(error) || !session) return null;
     if (error instanceof PageError) loseSource(error);
-    else if (loop.live) say(later('A picture could not be captioned ({error}). Trying the next one.', { error: messageOf(error) }));
+    else if (loop.live) sayTrouble(error);
     else session.fail(error);
     return null;
   }
@@ -304,7 +305,7 @@ const keys = bindControls({
   emptyQuestion() {
     if (prompts.question) asksAnew(); // back to the preset
   },
-  save: (kind) => log.download(kind),
+  save: (kind) => void log.download(kind).catch((error) => say(describeFailure(error))),
   copyFigures: () => void copy(metrics.asText(), later('Copied.')),
   copyLink() {
     const link = settings.link({ source: picker.name, prompt: prompts.preset.id, q: prompts.question });

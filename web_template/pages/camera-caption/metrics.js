@@ -2,8 +2,9 @@
  * @file How fast it runs and on what, measured on this visit; also as text to paste somewhere.
  */
 
-/** @import { CaptionResult } from '../../shared/protocol.js' */
+/** @import { CaptionResult, Later } from '../../shared/protocol.js' */
 
+import { later, t } from '../../shared/language.js';
 import { byRole, part } from '../../shared/state.js';
 
 /** Span over which captions per minute are counted. */
@@ -31,7 +32,7 @@ export class Metrics {
     if (span_ms > 0) this.show('frame-rate', String(Math.round(((this.#finished_ms.length - 1) / span_ms) * 60_000)));
     if (now - this.#memory_ms > MEMORY_EVERY_MS) {
       this.#memory_ms = now;
-      void lookUpMemory((used) => this.show('memory', `${used} MB`));
+      void lookUpMemory((used) => this.show('memory', t(used)));
     }
   }
 
@@ -57,16 +58,16 @@ export class Metrics {
  * Look up the memory in use, where the browser tells: of this thread at once, and where the page is cross-origin
  * isolated of its worker, too, as soon as the browser has counted.
  *
- * @param {(megabytes: number) => void} show called up to twice
+ * @param {(used: Later) => void} show called up to twice
  */
 async function lookUpMemory(show) {
   const told = /** @type {any} */ (performance);
-  const tell = (/** @type {number | undefined} */ bytes) => bytes && show(Math.round(bytes / 1e6));
+  const count = (/** @type {number} */ bytes) => ({ count: Math.round(bytes / 1e6) });
   const exact = crossOriginIsolated && told.measureUserAgentSpecificMemory;
-  if (!exact || !counted) tell(told.memory?.usedJSHeapSize);
+  if (!counted && told.memory) show(later('{count} MB without the model', count(told.memory.usedJSHeapSize)));
   if (!exact) return;
   try {
-    tell((await told.measureUserAgentSpecificMemory()).bytes);
+    show(later('{count} MB', count((await told.measureUserAgentSpecificMemory()).bytes)));
     counted = true;
   } catch {
     // a SecurityError where the browser shares the process with another page; the first figure stands

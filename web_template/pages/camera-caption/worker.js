@@ -176,10 +176,13 @@ serve(/** @type {{ [T in keyof CaptionCalls]: import('../../shared/serve.js').Ha
   async load(job, { emit }) {
     const started = performance.now();
     const model = await withRuntime(job, emit, (transformers, options) => loadModel(job, transformers, options));
-    // The first run compiles shaders, and is where a device that cannot run the model says so.
-    emit({ kind: 'phase', phase: 'warm-up' });
-    const blank = blankPicture(job.manifest.image, model.transformers.RawImage);
-    await caption(model, blank, { prompt: firstPrompt(job.manifest), max_new_tokens: 2 });
+    if (job.plan.device === 'webgpu') {
+      // The first run compiles shaders, and is where a device that cannot run the model says so. WASM has nothing to
+      // compile, and a run costs what a caption does: there the visitor's own picture comes first.
+      emit({ kind: 'phase', phase: 'warm-up' });
+      const blank = blankPicture(job.manifest.image, model.transformers.RawImage);
+      await caption(model, blank, { prompt: firstPrompt(job.manifest), max_new_tokens: 2 });
+    }
     loaded = model;
     return { load_ms: performance.now() - started };
   },

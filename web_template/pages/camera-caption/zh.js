@@ -128,7 +128,7 @@ export const WORDS = {
   'There is no caption yet.': '还没有描述。',
   'The picture is frozen. Ask about it.': '画面已定格，请提问。',
   'This conversation is as long as the model can follow. Freeze a new picture.': '对话已达到模型的长度上限，请定格新的画面。',
-  'A picture could not be captioned ({error}). Trying the next one.': '有一幅画面无法描述（{error}），正在尝试下一幅。',
+  'This picture failed, trying the next one: {error}': '这幅画面失败了，正在尝试下一幅：{error}',
   '“{given}” was ignored: it is one of {known}.': '已忽略“{given}”：可用值为 {known}。',
   'Nothing can be seen: the camera seems to be covered.': '什么也看不见：摄像头似乎被遮住了。',
   'It is too dark to see much. Turn on a light.': '太暗，看不清。请打开灯。',
@@ -137,6 +137,8 @@ export const WORDS = {
   'The caption was “{before}” at {time} and is “{now}” now. {percent} % of the picture looks different.': '{time} 的描述是“{before}”，现在是“{now}”。画面有 {percent}% 看起来不同。',
   'The caption is “{now}” as at {time}, but {percent} % of the picture looks different.': '描述与 {time} 相同，仍是“{now}”，但画面有 {percent}% 看起来不同。',
   'Nothing has changed since {time}: “{now}”.': '自 {time} 以来没有变化：“{now}”。',
+  '{count} MB': '{count} MB',
+  '{count} MB without the model': '{count} MB（不含模型）',
   // what goes wrong
   'The picture broke off': '画面中断',
   'Try again.': '请重试。',

@@ -68,7 +68,9 @@ export class Album {
 
   /** An album that lies elsewhere and is only looked at. @param {AlbumIndex} index */
   static of(index) {
-    return new Album(index, null);
+    const album = new Album(index, null);
+    album.unsaved = ''; // nothing of it is to be kept here
+    return album;
   }
 
   /** @param {number} row */

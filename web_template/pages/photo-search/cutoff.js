@@ -31,6 +31,8 @@ const NEAR_BEYOND_ALL = 2;
 /** For searches by example there are no neutral pictures; the album itself is what an example is measured against. */
 const LIKE_FOUND = 2;
 const LIKE_NEAR = 1.4;
+/** A photo whose vector is this near shows the same (duplicates.js), however much alike all of a small album is. */
+const LIKE_SAME = 0.97;
 
 /** @param {ArrayLike<number>} values */
 export function spread(values) {
@@ -69,5 +71,6 @@ export function measureCutoff(scores) {
 /** For examples alone: measured against the scores of this very search. @param {Float32Array} scores @returns {Cutoff} */
 export function likeCutoff(scores) {
   const { mean, deviation } = spread(scores);
-  return { found: mean + LIKE_FOUND * deviation, near: mean + LIKE_NEAR * deviation, mean, deviation };
+  const found = Math.min(mean + LIKE_FOUND * deviation, LIKE_SAME);
+  return { found, near: Math.min(mean + LIKE_NEAR * deviation, found), mean, deviation };
 }

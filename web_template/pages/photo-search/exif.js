@@ -36,8 +36,8 @@ async function openReader(url) {
 export async function readMetadata(file, url) {
   reader ??= openReader(url);
   const library = await reader.catch((error) => {
-    reader = null; // it may be had next time; without it the photo has no date of its own
-    throw error;
+    reader = null; // it may be had next time; a photo that is taken in without it would have no date for ever
+    throw new Error('what reads its date could not be loaded: try again with a network', { cause: error });
   });
   const head = await file.slice(0, HEAD_BYTES).arrayBuffer();
   /** @type {ReturnType<ExifReader['load']>} */

@@ -40,7 +40,7 @@ export async function decodeHeic(file, url) {
   library ??= openLibrary(url);
   const heif = await library.catch((error) => {
     library = null;
-    throw error;
+    throw new Error('the decoder of this format could not be loaded: try again with a network', { cause: error });
   });
   const images = new heif.HeifDecoder().decode(new Uint8Array(await file.arrayBuffer()));
   const [image] = images;

@@ -1,6 +1,9 @@
 /**
  * @file Reads photos into the album: what arrives is compared with what is there, the rest goes to the worker, and the
  * page says how far it is. It can be paused, stopped, and goes on after a reload, a crash or a failed model.
+ *
+ * A hidden page goes on reading: an album takes minutes to hours, and nobody watches that long. Workers are not slowed
+ * when a page is hidden, as timers are. Where the system ends hidden pages, as phones do, the next visit goes on.
  */
 
 /** @import { PhotoCalls, PhotoItem, PhotoOrigin } from '../../shared/protocol.js' */
@@ -11,7 +14,7 @@
 import { isAbort } from '../../shared/bridge.js';
 import { t } from '../../shared/language.js';
 import { byRole, clearProblem, part, say, setState } from '../../shared/state.js';
-import { durationWords, numberWords } from './wording.js';
+import { durationWords, listWords, numberWords } from './wording.js';
 
 /** The speed is that of the last seconds: the first photos are slower, and a pause is no slowness. */
 const SPEED_OVER_MS = 20_000;
@@ -96,7 +99,10 @@ export class Indexing {
   /** @param {Arrival[]} arrivals */
   async take(arrivals) {
     const session = this.#session;
-    if (!session) return;
+    if (!session) {
+      this.#arrivals.push(...arrivals); // the album of the last visit is still being opened
+      return;
+    }
     let [fresh, known, gone, others] = [0, 0, 0, 0];
     try {
       for (const arrival of arrivals) {
@@ -121,11 +127,11 @@ export class Indexing {
       return;
     }
     const words = [
-      others && t(others === 1 ? '{count} file is no photo' : '{count} files are no photos', { count: numberWords(others) }),
-      known && t('{count} already here', { count: numberWords(known) }),
-      gone && t('{count} gone since', { count: numberWords(gone) }),
+      others ? t(others === 1 ? '{count} file is no photo' : '{count} files are no photos', { count: numberWords(others) }) : '',
+      known ? t('{count} already here', { count: numberWords(known) }) : '',
+      gone ? t('{count} gone since', { count: numberWords(gone) }) : '',
     ].filter(Boolean);
-    this.#leftOut = words.join(', ');
+    this.#leftOut = listWords(words);
     if (gone) await this.#around.onGrown();
     if (fresh) return this.#work();
     for (const origin of this.#origins.values()) await session.request('note', { ...origin, unfinished: 0 }).catch(() => null);

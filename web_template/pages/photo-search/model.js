@@ -2,9 +2,23 @@
  * @file Worker only: the model of the search. Pictures and sentences become unit vectors of the same space.
  */
 
-/** @import { LoadJob, Manifest } from '../../shared/protocol.js' */
+/** @import { LoadJob, Manifest, RgbPicture } from '../../shared/protocol.js' */
 /** @import { Options, Transformers } from '../../shared/runtime.js' */
-/** @typedef {Awaited<ReturnType<typeof loadModel>>} Model */
+/**
+ * What makes vectors: graphs in this worker, or a server (remote.js).
+ *
+ * @typedef {{
+ *   manifest: Manifest,
+ *   RawImage: typeof import('@huggingface/transformers').RawImage,
+ *   batch: number,
+ *   sentences: number,
+ *   words_only?: boolean,
+ *   texts: Map<string, Float32Array>,
+ *   embedPictures: (pictures: RgbPicture[]) => Promise<Float32Array[]>,
+ *   embedTexts: (texts: string[]) => Promise<Float32Array[]>,
+ * }} Model `batch` photos and `sentences` at most are handed over at a time; `texts` are those of the last sentences;
+ *   `words_only`: what makes vectors of pictures is fetched with the first picture
+ */
 
 import { blankPicture, keepSize, readPicture } from '../../shared/picture.js';
 
@@ -16,30 +30,45 @@ const BATCH = { webgpu: 8, wasm: 1 };
 /** Sentences whose vectors are kept: who refines a search comes back to the same words. */
 const TEXTS_KEPT = 200;
 
-/** @param {LoadJob} job @param {Transformers} transformers @param {Options} options */
+/** @param {LoadJob} job @param {Transformers} transformers @param {Options} options @returns {Promise<Model>} */
 export async function loadModel(job, transformers, options) {
   const { AutoProcessor, AutoTokenizer, CLIPTextModelWithProjection, CLIPVisionModelWithProjection } = transformers;
   const { dtype, ...rest } = options;
   const name = job.model_name;
   const processor = await AutoProcessor.from_pretrained(name);
   keepSize(processor);
+  const tokenizer = await AutoTokenizer.from_pretrained(name);
+  const textModel = await CLIPTextModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.text_model });
+  const openVision = () => CLIPVisionModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.vision_model });
+  const late = job.manifest.later?.includes('vision_model') === true;
+  /** @type {ReturnType<typeof openVision> | null} */
+  let visionModel = late ? null : openVision();
+  await visionModel;
   return {
     RawImage: transformers.RawImage,
-    processor,
-    tokenizer: await AutoTokenizer.from_pretrained(name),
-    textModel: await CLIPTextModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.text_model }),
-    visionModel: await CLIPVisionModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.vision_model }),
     manifest: job.manifest,
     batch: BATCH[job.plan.device],
-    /** @type {Map<string, Float32Array>} */
+    words_only: late,
+    sentences: 1, // a search may go first
     texts: new Map(),
+    async embedPictures(pictures) {
+      const { pixel_values } = await processor(pictures);
+      visionModel ??= openVision();
+      const { image_embeds } = await (await visionModel)({ pixel_values });
+      return unitRows(image_embeds);
+    },
+    async embedTexts(texts) {
+      const inputs = tokenizer(texts, { padding: 'max_length', max_length: job.manifest.context.text_tokens, truncation: true });
+      const { text_embeds } = await textModel(inputs);
+      return unitRows(text_embeds);
+    },
   };
 }
 
-/** Run both towers once: shaders are compiled, and a device that cannot run the model says so. @param {Model} model */
+/** Run what is loaded once: shaders are compiled, and a device that cannot run the model says so. @param {Model} model */
 export async function warmUp(model) {
   const blank = blankPicture(model.manifest.image, model.RawImage);
-  await embedPictures(model, Array(model.batch).fill(blank));
+  if (!model.words_only) await model.embedPictures(Array(model.batch).fill(blank));
   const vector = await embedText(model, 'a photo');
   return vector.length;
 }
@@ -75,23 +104,14 @@ function unitRows(embeds) {
   });
 }
 
-/** @param {Model} model @param {import('@huggingface/transformers').RawImage[]} pictures */
-export async function embedPictures({ processor, visionModel }, pictures) {
-  const { pixel_values } = await processor(pictures);
-  const { image_embeds } = await visionModel({ pixel_values });
-  return unitRows(image_embeds);
-}
-
 /** The picture that the model gets of a photo. @param {Model} model @param {ImageBitmap} bitmap it stays open */
 export const pictureOf = ({ manifest, RawImage }, bitmap) => readPicture(bitmap, manifest.image, RawImage);
 
 /** @param {Model} model @param {string} text */
-export async function embedText({ tokenizer, textModel, manifest, texts }, text) {
+export async function embedText({ embedTexts, texts }, text) {
   const known = texts.get(text);
   if (known) return known;
-  const inputs = tokenizer([text], { padding: 'max_length', max_length: manifest.context.text_tokens, truncation: true });
-  const { text_embeds } = await textModel(inputs);
-  const [vector] = unitRows(text_embeds);
+  const [vector] = await embedTexts([text]);
   if (!vector) throw new Error('The model returned no embedding for the text.');
   if (texts.size >= TEXTS_KEPT) texts.delete(/** @type {string} */ (texts.keys().next().value));
   texts.set(text, vector);

@@ -9,7 +9,6 @@
 /** @import { Model } from './model.js' */
 
 import { Bridge, isAbort } from '../../shared/bridge.js';
-import { embedPictures } from './model.js';
 
 const AHEAD = 4;
 /** A photo on which the decoder hangs or dies must not hold up the album. */
@@ -103,7 +102,7 @@ export async function* runPhotos(photos, { model, decoder, signal }) {
     }
     if (readable.length) {
       const pictures = readable.map(({ prepared }) => new model.RawImage(prepared.data, image.width, image.height, 3));
-      const vectors = await embedPictures(model, pictures);
+      const vectors = await model.embedPictures(pictures);
       readable.forEach((one, row) => outcomes.push({ ...one, vector: /** @type {Float32Array} */ (vectors[row]) }));
     }
     yield outcomes;

@@ -8,7 +8,7 @@
 
 import { t } from '../../shared/language.js';
 import { byRole, say } from '../../shared/state.js';
-import { numberWords } from './wording.js';
+import { numberWords, sentences } from './wording.js';
 
 /**
  * @param {{ found: Found | null, showsNear: boolean, album: AlbumFacts, query: string, filtered: boolean, busy: boolean, shown: number }} now
@@ -28,18 +28,18 @@ export function showResults({ found, showsNear, album, query, filtered, busy, sh
   const { found: matching, near, rows, searched } = found;
   const values = { count: numberWords(matching), query, all: numberWords(searched), near: numberWords(near) };
   const sentence = !album.photos
-    ? t('Add photos first; then they can be searched.')
+    ? t('Add photos first; then they can be searched')
     : matching
       ? t(query ? (matching === 1 ? '{count} of {all} photos matches “{query}”' : '{count} of {all} photos match “{query}”') : '{count} of {all} photos are like it', values)
       : t(query ? 'Nothing matches “{query}”' : 'Nothing is like it', values);
   const below = near ? t(near === 1 ? '{near} lies just below' : '{near} lie just below', values) : '';
   count.textContent = matching ? [sentence, below].filter(Boolean).join(' · ') : album.photos ? photos : '';
-  showEmpty(matching || !album.photos ? (album.photos ? '' : sentence) : [`${sentence}.`, below && `${below}.`].filter(Boolean).join(' '));
+  showEmpty(matching && album.photos ? '' : sentences(sentence, below));
   const more = near || (matching ? 0 : rows.length);
   if (!more) showNear('');
   else if (showsNear) showNear(t(matching ? 'Show only what matches' : 'Hide them'));
   else showNear(near ? t(near === 1 ? 'Show the one just below' : 'Show the {near} just below', values) : t('Show the nearest anyway'));
-  if (!busy) say([sentence, below].filter(Boolean).join('. ').concat('.'));
+  if (!busy) say(sentences(sentence, below));
 }
 
 /** @param {string} text */

@@ -28,6 +28,7 @@ export function onArrivals(page) {
       input.value = ''; // so that the same choice counts again after a stop
       if (files.length) taken(files);
     };
+    if (input.files?.length) input.dispatchEvent(new Event('change')); // chosen before this script was there
     return input;
   };
   pick('pick', (files) => page.onPhotos(fromFiles(files)));
@@ -42,7 +43,7 @@ export function onArrivals(page) {
       (arrival) => arrival && page.onPhotos([arrival]),
       () => {
         refused = true; // a frame, a policy: the input does the same, and is only not remembered
-        folder.click();
+        setTimeout(() => folder.click()); // not within the click that was refused: browsers drop that one
       },
     );
   };

@@ -12,6 +12,13 @@ export const folderName = (path) => path.slice(0, Math.max(path.lastIndexOf('/')
 
 const locale = () => (language() === 'zh' ? 'zh-CN' : 'en-GB');
 
+/** Make sentences of these, one after the other; empty ones are left out. @param {...string} parts without a full stop */
+export const sentences = (...parts) =>
+  parts.filter(Boolean).map((part) => part + (language() === 'zh' ? '。' : '.')).join(language() === 'zh' ? '' : ' ');
+
+/** @param {string[]} parts */
+export const listWords = (parts) => parts.join(language() === 'zh' ? '，' : ', ');
+
 /** A day, e.g. “3 May 2024”. @param {number} date wall clock, read as if it were UTC; NaN: unknown */
 export function dateWords(date) {
   if (Number.isNaN(date)) return '';

@@ -13,7 +13,7 @@ import { serve } from '../../shared/serve.js';
 import { Album } from './album.js';
 import { NEUTRAL, measureCutoff } from './cutoff.js';
 import { LABELS, sentenceOf } from './labels.js';
-import { embedPictures, embedText, loadModel, pictureOf, spaceOf, warmUp } from './model.js';
+import { embedText, loadModel, pictureOf, spaceOf, warmUp } from './model.js';
 import { describeAlbum, isAllowed } from './overview.js';
 import { Decoder, runPhotos } from './pipeline.js';
 import { combine, rank } from './ranking.js';
@@ -29,6 +29,8 @@ let loaded = null;
 let album = null;
 /** @type {Store | null} */
 let store = null;
+/** The album is a published collection. */
+let collection = false;
 /** @type {{ cutoff: Cutoff, alive: number } | null} */
 let measured = null;
 /** @type {Tags | null} */
@@ -50,10 +52,11 @@ async function textVectors(sentences, onProgress = () => {}, signal) {
   const name = sentences.join('|'); // another list has vectors of its own
   const kept = await store?.texts(name).catch(() => undefined);
   if (kept) return kept;
+  /** @type {Float32Array[]} */
   const vectors = [];
-  for (const sentence of sentences) {
+  while (vectors.length < sentences.length) {
     signal?.throwIfAborted();
-    vectors.push(await embedText(model, sentence));
+    vectors.push(...(await model.embedTexts(sentences.slice(vectors.length, vectors.length + model.sentences))));
     onProgress(vectors.length);
     await new Promise((resolve) => setTimeout(resolve)); // a search may go first
   }
@@ -79,7 +82,7 @@ async function scoreParts({ terms, rows, pictures }) {
   }
   for (const row of rows) parts.push({ weight: 1, example: true, scores: index.scores(index.vector(row)) });
   for (const bitmap of pictures) {
-    const [vector] = await embedPictures(model, [pictureOf(model, bitmap)]);
+    const [vector] = await model.embedPictures([pictureOf(model, bitmap)]);
     if (vector) parts.push({ weight: 1, example: true, scores: index.scores(vector) });
   }
   return parts;
@@ -98,7 +101,9 @@ const overview = () => describeAlbum(present(album));
 serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Handler<PhotoCalls[T]> }} */ ({
   async load(job, { emit }) {
     const started = performance.now();
-    const model = await withRuntime(job, emit, (transformers, options) => loadModel(job, transformers, options));
+    const model = job.server
+      ? await (await import('./remote.js')).connectModel(job, emit)
+      : await withRuntime(job, emit, (transformers, options) => loadModel(job, transformers, options));
     emit({ kind: 'phase', phase: 'warm-up' });
     const dimensions = await warmUp(model);
     loaded = { model, decoder: new Decoder(job.ort_url), space: spaceOf(job.manifest), dimensions };
@@ -108,6 +113,7 @@ serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Hand
   async open({ collection_url }, { emit, signal }) {
     const { model, space, dimensions } = present(loaded);
     measured = tags = null;
+    collection = collection_url !== null;
     if (collection_url) {
       const index = await openIndex(collection_url, { space, signal, onProgress: (progress) => emit({ kind: 'opening', ...progress }) });
       album = Album.of(index);
@@ -221,8 +227,6 @@ serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Hand
   },
 
   async openFile({ file }) {
-    const { space } = present(loaded);
-    await openIndex(file, { space }); // says what is wrong with it before anything is touched
     const opened = await present(album).openFile(file);
     tags?.forget();
     return { opened, ...overview() };
@@ -243,6 +247,7 @@ serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Hand
   },
 
   async forget() {
+    if (collection) return overview(); // it lies elsewhere, and nothing of it was kept here
     const { model, space, dimensions } = present(loaded);
     store?.close();
     await Store.deleteAll();
