@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from builder.bench._contract import Bench, Report, Result, Setting, as_data
+from builder.bench._contract import Bench, Report, Result, Setting, as_data, from_data
 from builder.errors import BenchError, did_you_mean
 
 ALL = "all"
@@ -32,7 +32,8 @@ def bench(
 ) -> list[Result]:
     """Run benches by name, ``all`` of them by default, and write each one's JSON and one HTML report into ``out``.
 
-    A JSON file is written as soon as its bench is done. What takes minutes to make is kept in the user's cache folder.
+    A JSON file is written as soon as its bench is done, and the report has all that lie there, of earlier runs too.
+    What takes minutes to make is kept in the user's cache folder.
 
     Args:
         against: the peers to measure, all of them by default, none of them if empty.
@@ -80,9 +81,19 @@ def bench(
         results.append(result)
         if out is not None:
             _write_json(out / f"{name}.json", result)
-    if out is not None:
-        write_report(out, results)
+            write_report(out, _read_results(out))
     return results
+
+
+def _read_results(folder: Path) -> list[Result]:
+    """What lies in a folder of results, by the alphabet; files that another version wrote are left out."""
+    found = []
+    for name in all_benches():
+        try:
+            found.append(from_data(json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
 
 
 def all_benches() -> Mapping[str, Bench]:

@@ -137,6 +137,24 @@ def as_data(result: Result) -> dict[str, Any]:
     return found
 
 
+def from_data(data: Mapping[str, Any]) -> Result:
+    """A result as `as_data` gave it.
+
+    Raises:
+        KeyError, TypeError: it was written by another version.
+    """
+    plain = dict(data)
+    measures = tuple(
+        Measure(values=tuple(m["values"]), **{name: m[name] for name in ("case", "contestant", "unit", "note")})
+        for m in plain.pop("measures")
+    )
+    goals = tuple(
+        Goal(**{name: goal[name] for name in ("text", "limit", "value", "at_most", "unit")})
+        for goal in plain.pop("goals")
+    )
+    return Result(measures=measures, goals=goals, notes=tuple(plain.pop("notes")), **plain)
+
+
 def number(value: float) -> str:
     """Three digits that matter, without an exponent; whole numbers as such."""
     if value == int(value) or abs(value) >= 1000:

@@ -19,7 +19,7 @@ def describe_machine() -> dict[str, str]:
 
     described = {
         "processor": _processor(),
-        "cores": str(_cores()),
+        "cores": str(usable_cores()),
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
         "system": f"{platform.system()} {platform.machine()}",
     }
@@ -54,5 +54,5 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

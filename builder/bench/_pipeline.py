@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from builder.bench._checkpoints import Architecture
@@ -18,6 +18,7 @@ from builder.bench._contract import Report
 from builder.bench._processes import run_ourselves
 from builder.errors import BenchError
 from builder.folders import new_folder
+from builder.logs import quiet_libraries
 
 PACKAGE = Path(__file__).parents[1]
 SOURCES = {
@@ -40,10 +41,11 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A web model, and the steps that led to it."""
+    """A web model, and the steps that led to it; ``checkpoint`` is what was exported, where that was done here."""
 
     path: Path
     steps: tuple[Step, ...]
+    checkpoint: Path | None = None
 
 
 def make_plain(architecture: Architecture, work: Path, report: Report) -> Made:
@@ -57,12 +59,12 @@ def make_plain(architecture: Architecture, work: Path, report: Report) -> Made:
     target = work / "models" / architecture.name
     made_by = _digest(SOURCES["export"], (written_by,))
     found = _kept(target, (made_by,))
-    if found is not None:
-        return found
+    if found is not None and checkpoint.is_dir():
+        return replace(found, checkpoint=checkpoint)
     if not checkpoint.is_dir():
         report(f"{architecture.name}: writing a checkpoint with random weights")
         try:
-            with new_folder(checkpoint, error=BenchError) as part:
+            with quiet_libraries(), new_folder(checkpoint, error=BenchError) as part:
                 architecture.write(part)
         except ImportError as error:
             raise BenchError(
@@ -72,7 +74,7 @@ def make_plain(architecture: Architecture, work: Path, report: Report) -> Made:
     chosen = [word for name in architecture.components for word in ("--component", name)]
     step = _run("export", made_by, str(checkpoint), "-o", str(target), *chosen)
     _write_steps(target, (step,))
-    return Made(path=target, steps=(step,))
+    return Made(path=target, steps=(step,), checkpoint=checkpoint)
 
 
 def make_quantized(plain: Made, quality: str, report: Report, dtypes: Sequence[str] = ()) -> Made:

@@ -49,6 +49,7 @@ def render_report(results: Sequence[Result]) -> str:
         sections=[_section(result) for result in results],
         goals=goals,
         reached=sum(goal.reached for goal in goals),
+        missed=[(result.bench, goal) for result in results for goal in result.goals if not goal.reached],
     )
 
 

@@ -30,6 +30,7 @@ WASM_LOADS = (
 )
 NATIVE, WASM = "native CPU", "WASM"
 MOST_NODES = 300
+HALF = "nodes of the decoder with 16-bit floats"
 
 
 def _run(setting: Setting) -> Outcome:
@@ -53,6 +54,13 @@ def _run(setting: Setting) -> Outcome:
     sizes = {name: _bytes(path) / 1e6 for name, path in paths.items()}
     measures += [Measure(case="nodes", contestant=name, unit="", values=(n,)) for name, n in nodes.items()]
     measures += [Measure(case="size", contestant=name, unit="MB", values=(size,)) for name, size in sizes.items()]
+    half = shipped_graph(folder, DECODER, "webgpu-f16")
+    measures += [
+        Measure(case=HALF, contestant=OURS, unit="", values=(count_nodes(half),)),
+        Measure(
+            case="16-bit floats, weights read for each token", contestant=OURS, unit="MB", values=(_bytes(half) / 1e6,)
+        ),
+    ]
     return Outcome(
         measures=tuple(measures),
         goals=_goals(measures, nodes[OURS], peers=len(paths) > 1),
@@ -62,7 +70,8 @@ def _run(setting: Setting) -> Outcome:
             why,
             f"Ours natively is the decoder of the WebGPU tier ({ours[NATIVE].name}), on WASM that of the WASM tier "
             f"({ours[WASM].name}, {_bytes(ours[WASM]) / 1e6:.0f} MB).",
-            "WebGPU was not measured: this machine has no GPU, and a software adapter says nothing about speed.",
+            "WebGPU was not measured: this machine has no GPU, and a software adapter says nothing about speed. Nor "
+            "were 16-bit floats, which processors only imitate: nodes, and weights read for a token, stand in.",
         ),
     )
 

@@ -1,26 +1,40 @@
 """bench growth: 1, 4 and 16 times the work must take no more than 1, 4 and 16 times as long.
 
 Tokens of a prompt and positions before a token with the decoder of scenes-vlm, photos with the picture encoder of
-scenes-clip, both as they are shipped on WASM and run natively. Attention grows with the square of a prompt, which is to
-stay hidden behind the rest at these lengths.
+scenes-clip, both as they are shipped on WASM and run natively; photos through the whole of `webgpu-demo index`; and
+parameters: a token, and the commands that make a web model, with decoders of three widths. Attention grows with the
+square of a prompt, which is to stay hidden behind the rest at these lengths.
 """
 
 from __future__ import annotations
 
+import json
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from builder.bench._checkpoints import QWEN2_05B, Architecture, write_fastvlm
 from builder.bench._contract import OURS, Bench, Goal, Measure, Outcome, Setting
 from builder.bench._decoders import Load, feeds, open_native
+from builder.bench._pipeline import Made, make_plain, make_quantized
+from builder.bench._processes import run_ourselves
 from builder.bench._shipped import shipped_graph, shipped_models
+from builder.embedded.painting import render
+from builder.embedded.score import held_out_scenes
 from builder.manifest import DECODER
 
 FACTORS = (1, 4, 16)
 TOKENS, PHOTOS = 16, 4
+WIDTHS = {1: 256, 4: 512, 16: 1024}
+LAYERS = 6
+TOWER = {"layers": [1, 1, 1, 1, 1], "embed_dims": [16, 32, 64, 64, 128], "mlp_ratios": [2] * 5}
+"""As small as it gets: it is the decoder that grows."""
 TIMES = 15
+INDEXED, INDEX_TIMES = 12, 3
+PHOTOS_INDEXED = "photos indexed by the command"
 SLACK = 1.1
 """Over linear, for what a busy machine adds to a median."""
 
@@ -29,35 +43,100 @@ def _run(setting: Setting) -> Outcome:
     folders = shipped_models(setting.work, setting.report)
     decoder = open_native(shipped_graph(folders["scenes-vlm"], DECODER, "wasm"), threads=1)
     vision = open_native(shipped_graph(folders["scenes-clip"], "vision_model", "wasm"), threads=1)
+    made = {factor: _wider(setting, width) for factor, width in WIDTHS.items()}
+    wider = {
+        factor: open_native(shipped_graph(found.path, DECODER, "webgpu"), threads=1) for factor, found in made.items()
+    }
     works: dict[str, Callable[[int], Callable[[], object]]] = {
         "tokens of a prompt": partial(_prompt, decoder),
         "positions before one token": partial(_token, decoder),
         "photos": partial(_photos, vision, folders["scenes-clip"]),
+        "parameters, one token": lambda factor: _token(wider[factor], 1),
     }
-    measures, goals = list[Measure](), list[Goal]()
+    measures = list[Measure]()
     for name, work in works.items():
         setting.report(name)
-        runs = {factor: work(factor) for factor in FACTORS}
-        values: dict[int, list[float]] = {factor: [] for factor in FACTORS}
-        for turn in range(TIMES + 1):
-            for factor, run in runs.items():
-                started = time.perf_counter()
-                run()
-                if turn:  # the first warms up
-                    values[factor].append(1e3 * (time.perf_counter() - started))
-        found = [
-            Measure(case=name, contestant=f"{OURS}, {factor}× work", unit="ms", values=tuple(taken))
-            for factor, taken in values.items()
-        ]
-        measures += found
-        for factor, measure in zip(FACTORS[1:], found[1:], strict=True):
-            ratio = measure.median / found[0].median
-            goals.append(Goal(text=f"{name}, {factor}× work takes", limit=factor * SLACK, value=ratio, unit="×"))
+        measures += _in_turns(name, {factor: work(factor) for factor in FACTORS})
+    for factor, seconds in _indexing(setting, folders["scenes-clip"]).items():
+        measures.append(Measure(case=PHOTOS_INDEXED, contestant=_named(factor), unit="s", values=seconds))
+    for step in ("export", "quantize", "verify"):
+        for factor, found in made.items():
+            (taken,) = (done.seconds for done in found.steps if done.name == step)
+            case = f"parameters, {step}"
+            measures.append(Measure(case=case, contestant=_named(factor), unit="s", values=(taken,)))
     return Outcome(
         measures=tuple(measures),
-        goals=tuple(goals),
-        notes=(f"1× are {TOKENS} tokens or positions, {PHOTOS} photos; one thread.",),
+        goals=tuple(_goals(measures)),
+        notes=(
+            f"1× are {TOKENS} tokens or positions, {PHOTOS} photos for the encoder alone and {INDEXED} for the whole "
+            f"command, a decoder of {LAYERS} layers with {WIDTHS[1]} channels (4 million parameters); one thread, all "
+            "for the commands.",
+        ),
     )
+
+
+def _named(factor: int) -> str:
+    return f"{OURS}, {factor}× work"
+
+
+def _in_turns(case: str, runs: Mapping[int, Callable[[], object]]) -> list[Measure]:
+    values: dict[int, list[float]] = {factor: [] for factor in FACTORS}
+    for turn in range(TIMES + 1):
+        for factor, run in runs.items():
+            started = time.perf_counter()
+            run()
+            if turn:  # the first warms up
+                values[factor].append(1e3 * (time.perf_counter() - started))
+    return [
+        Measure(case=case, contestant=_named(factor), unit="ms", values=tuple(taken))
+        for factor, taken in values.items()
+    ]
+
+
+def _goals(measures: Sequence[Measure]) -> Iterator[Goal]:
+    by_case: dict[str, list[Measure]] = {}
+    for measure in measures:
+        by_case.setdefault(measure.case, []).append(measure)
+    for case, found in by_case.items():
+        for factor, measure in zip(FACTORS[1:], found[1:], strict=True):
+            ratio = measure.median / found[0].median
+            yield Goal(text=f"{case}, {factor}× work takes", limit=factor * SLACK, value=ratio, unit="×")
+
+
+def _wider(setting: Setting, width: int) -> Made:
+    """A captioner whose decoder is so wide: twice the width are four times the parameters."""
+    sizes = {
+        **QWEN2_05B,
+        "hidden_size": width,
+        "intermediate_size": width * 11 // 4,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": width // 64,
+        "vocab_size": 4 * width,  # as wide as any layer it would be taken for one: the builder knows the head by that
+        "max_position_embeddings": 1024,
+    }
+    write = partial(write_fastvlm, text=sizes, tower=TOWER)
+    architecture = Architecture(name=f"growth-{width}", write=write)
+    return make_quantized(make_plain(architecture, setting.work, setting.report), "balanced", setting.report)
+
+
+def _indexing(setting: Setting, model: Path) -> dict[int, tuple[float, ...]]:
+    """Seconds of `webgpu-demo index` for albums of 1, 4 and 16 times as many photos, in turns."""
+    seconds: dict[int, list[float]] = {factor: [] for factor in FACTORS}
+    with tempfile.TemporaryDirectory() as folder:
+        for factor in FACTORS:
+            album = Path(folder) / str(factor)
+            album.mkdir()
+            for number in range(INDEXED * factor):
+                # Different files of the same few pictures: painting takes longer than indexing.
+                scene = render(held_out_scenes(INDEXED)[number % INDEXED], 512)
+                scene.save(album / f"{number:04}.jpg", quality=85 + number // INDEXED % 10)
+        for turn in range(INDEX_TIMES):
+            for factor in FACTORS:
+                setting.report(f"indexing {INDEXED * factor} photos, run {turn + 1} of {INDEX_TIMES}")
+                out = Path(folder) / f"{factor}-{turn}.index"
+                command = ("index", str(Path(folder) / str(factor)), "-o", str(out), "--model", str(model), "--quiet")
+                seconds[factor].append(json.loads(run_ourselves(*command, "--json", what="index").output)["seconds"])
+    return {factor: tuple(taken) for factor, taken in seconds.items()}
 
 
 def _prompt(session: Any, factor: int) -> Callable[[], object]:

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import functools
 import gzip
-import http.server
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from builder.bench._browser import open_chromium
 from builder.bench._contract import OURS, Bench, Goal, Measure, Outcome, Setting
 from builder.bench._processes import run_ourselves
+from builder.bench._server import serve
 from builder.bench._shipped import shipped_models
-from builder.browsers import find_chromium
-from builder.errors import BenchError
+from builder.bench.caption import EMBEDDED, minimal_page
+from builder.bench.peers import minimal
+from builder.embedded import checkpoint_dir, model_dir
 
 PAGES = {"camera-caption": "scenes-vlm", "photo-search": "scenes-clip"}
 VISITS = 5
@@ -38,6 +38,8 @@ TIMES = """() => {
   return { interactive: visit.domContentLoadedEventEnd, painted };
 }"""
 BYTES = "own bytes before the runtime, gzipped"
+LABELS = {BYTES: "kB", "requests before the runtime": "", "first paint": "ms", "interactive": "ms", "long tasks": ""}
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
 def _run(setting: Setting) -> Outcome:
@@ -47,67 +49,59 @@ def _run(setting: Setting) -> Outcome:
         site = setting.work / "sites" / name
         setting.report(f"{name}: build")
         run_ourselves("build", name, "--model", str(models[model]), "-o", str(site), "--quiet", what="build")
-        setting.report(f"{name}: {VISITS} visits")
-        with _server(site) as address:
-            visits = _visit(address)
-        found = {
-            ("own bytes before the runtime, gzipped", "kB"): [
-                _gzipped(site, visit["before"]) / 1e3 for visit in visits
-            ],
-            ("requests before the runtime", ""): [float(len(visit["before"])) for visit in visits],
-            ("first paint", "ms"): [visit["painted"] for visit in visits if visit["painted"] is not None],
-            ("interactive", "ms"): [visit["interactive"] for visit in visits],
-            ("long tasks", ""): [float(len(visit["long"])) for visit in visits],
-        }
-        own = [
-            Measure(case=f"{name}: {what}", contestant=OURS, unit=unit, values=tuple(values))
-            for (what, unit), values in found.items()
-            if values
-        ]
-        measures += own
-        by_case = {measure.case: measure.median for measure in own}
-        goals.append(
-            Goal(
-                text=f"{name}: own bytes before the runtime",
-                limit=MOST_KILOBYTES,
-                value=by_case[f"{name}: {BYTES}"],
-                unit="kB",
-            )
-        )
-        goals.append(Goal(text=f"{name}: long tasks", limit=0, value=by_case[f"{name}: long tasks"]))
+        contestants = {OURS: (site, "")}
+        if model == EMBEDDED and setting.wants(minimal.PEER.name):
+            peer = minimal_page(setting, model, checkpoint_dir(model), model_dir(model))
+            contestants[peer.name] = (peer.site, f"?{peer.query}")
+        found: dict[str, dict[str, Measure]] = {}
+        for contestant, (folder, query) in contestants.items():
+            setting.report(f"{name}, {contestant}: {VISITS} visits")
+            with serve(folder) as address:
+                visits = _visit(address, query)
+            found[contestant] = dict(_measures(name, contestant, folder, visits))
+        for what in LABELS:
+            measures += [by_label[what] for by_label in found.values() if what in by_label]
+        weight, tasks = found[OURS][BYTES].median, found[OURS]["long tasks"].median
+        goals.append(Goal(text=f"{name}: own bytes before the runtime", limit=MOST_KILOBYTES, value=weight, unit="kB"))
+        goals.append(Goal(text=f"{name}: long tasks", limit=0, value=tasks))
     return Outcome(
         measures=tuple(measures),
         goals=tuple(goals),
         notes=(
             "Interactive is when the page's own modules have run; the model then loads in a worker. A long task holds "
-            "the page's thread for more than 50 ms.",
+            "the page's thread for more than 50 ms. The minimal page starts by itself, ours waits for the visitor.",
         ),
     )
 
 
-def _visit(address: str) -> list[dict[str, Any]]:
+def _measures(name: str, contestant: str, site: Path, visits: list[dict[str, Any]]) -> Iterator[tuple[str, Measure]]:
+    values = {
+        BYTES: [_gzipped(site, visit["before"]) / 1e3 for visit in visits],
+        "requests before the runtime": [float(len(visit["before"])) for visit in visits],
+        "first paint": [visit["painted"] for visit in visits if visit["painted"] is not None],
+        "interactive": [visit["interactive"] for visit in visits],
+        "long tasks": [float(len(visit["long"])) for visit in visits],
+    }
+    for what, unit in LABELS.items():
+        if values[what]:
+            case = f"{name}: {what}"
+            yield what, Measure(case=case, contestant=contestant, unit=unit, values=tuple(values[what]))
+
+
+def _visit(address: str, query: str) -> list[dict[str, Any]]:
     """Times, long tasks, and the paths that were asked for before the runtime or the model, of each visit."""
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError as problem:
-        raise BenchError("bench page needs a browser to drive", hint="pip install playwright") from problem
     visits = []
-    with sync_playwright() as tools:
-        try:
-            browser = tools.chromium.launch(executable_path=find_chromium())
-        except Error as problem:
-            raise BenchError(f"no Chromium starts: {problem.message}", hint="playwright install chromium") from problem
+    with open_chromium(CAMERA) as browser:
         for visit in range(VISITS + 1):
-            page = browser.new_context().new_page()
+            page = browser.new_context(permissions=["camera"]).new_page()
             asked: list[str] = []
             page.on("request", functools.partial(_note, asked))
-            page.goto(address, wait_until="load")
+            page.goto(f"{address}{query}", wait_until="load")
             page.wait_for_timeout(SETTLE_MS)
             found = {**page.evaluate(TIMES), "long": page.evaluate(LONG_TASKS), "before": _before(asked, address)}
             page.context.close()
             if visit:  # the first warms the browser up
                 visits.append(found)
-        browser.close()
     return visits
 
 
@@ -127,23 +121,4 @@ def _gzipped(site: Path, paths: list[str]) -> int:
     return sum(len(gzip.compress(file.read_bytes(), 6)) for file in files if file.is_file())
 
 
-@contextmanager
-def _server(site: Path) -> Iterator[str]:
-    """A static host on this machine; yields its address, with a slash at the end."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            del format, args
-
-    handler = functools.partial(Quiet, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-BENCH = Bench(name="page", summary="a page's own weight before runtime and model", run=_run)
+BENCH = Bench(name="page", summary="a page's own weight before runtime and model", run=_run, peers=(minimal.PEER.name,))

@@ -158,7 +158,7 @@ def _write_parts(
     """Write every component that is not finished, one at a time, and give back what is no longer needed."""
     from builder.export.decoder import build_decoder, check_config, save_plain
     from builder.export.repo import describe, write_files
-    from builder.export.trace import trace_encoder, write_embedding
+    from builder.export.trace import write_embedding
     from builder.families import find_family
 
     parts = _chosen(find_family(source, family).load(source), components)
@@ -167,11 +167,7 @@ def _write_parts(
     graphs, scratch = work / "onnx", work / ".scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     graphs.mkdir(exist_ok=True)
-    for encoder in parts.encoders:
-        if encoder.name not in progress:
-            say(f"tracing {encoder.name}")
-            trace_encoder(encoder, graphs / f"{encoder.name}.onnx", chunk_bytes=chunk_bytes)
-            progress.add(encoder.name)
+    _write_encoders(parts, graphs, progress, chunk_bytes, say)
     write_files(parts, source, work)
     language = parts.language
     if language is not None:
@@ -194,3 +190,17 @@ def _write_parts(
             shutil.rmtree(scratch)
             progress.add(decoder)
     return describe(parts, source=source, name=name, family=family, folder=work)
+
+
+def _write_encoders(
+    parts: Parts, graphs: Path, progress: Progress, chunk_bytes: int, say: Callable[[str], None]
+) -> None:
+    """Apart from `_write_parts`, so that no name stays with the last encoder: it would hold the whole checkpoint."""
+    from builder.export.trace import trace_encoder
+
+    for encoder in parts.encoders:
+        if encoder.name not in progress:
+            say(f"tracing {encoder.name}")
+            trace_encoder(encoder, graphs / f"{encoder.name}.onnx", chunk_bytes=chunk_bytes)
+            progress.add(encoder.name)
+            gc.collect()  # the tracer leaves its copies of the weights in cycles

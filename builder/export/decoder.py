@@ -9,6 +9,7 @@ multiple of 16 add four: their rotary embedding stands outside of attention, whi
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import sys
@@ -25,6 +26,7 @@ from builder.graphs import CHUNK_BYTES, save_graph
 from builder.logs import keep_root_logger
 
 if TYPE_CHECKING:
+    from torch import nn
     from transformers import PretrainedConfig, PreTrainedModel
 
     from builder.families import Language
@@ -51,13 +53,14 @@ def check_config(config: PretrainedConfig) -> None:
             f"multiples of {HEAD_MULTIPLE}",
             hint=f"train with a head_dim that is a multiple of {FUSED_ROTARY_MULTIPLE}",
         )
-    if config.vocab_size == getattr(config, "intermediate_size", None):
+    for width in ("intermediate_size", "hidden_size"):
         # The builder knows the output head by its width.
-        raise ExportError(
-            f"intermediate_size of the {config.model_type} decoder is its vocab_size, {config.vocab_size}: "
-            "onnxruntime-genai takes such layers for the output head",
-            hint="train with another intermediate_size, or add a row to the embedding table and to the head",
-        )
+        if config.vocab_size == getattr(config, width, None):
+            raise ExportError(
+                f"{width} of the {config.model_type} decoder is its vocab_size, {config.vocab_size}: "
+                "onnxruntime-genai takes such layers for the output head",
+                hint=f"train with another {width}, or add a row to the embedding table and to the head",
+            )
     kind = _rope(config)["rope_type"]
     if kind not in FIXED_ROPE_TYPES:
         raise ExportError(
@@ -124,6 +127,8 @@ def build_decoder(plain: Path, path: Path, *, tolerance: float, chunk_bytes: int
     _write_rotary_tables(model, config)
     _fit_transformers_js(model, config)
     save_graph(model, path, chunk_bytes=chunk_bytes)
+    del model  # in cycles, and with all weights mapped
+    gc.collect()
     _check_parity(plain, path, tolerance)
 
 
@@ -220,28 +225,15 @@ def _check_parity(plain: Path, path: Path, tolerance: float) -> None:
     The prompt has 8 rows; 4 more than the window where there is one, but no more than 64. Nothing beyond these
     positions is compared: not the far end of a wider window, nor of the rotary tables.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
-
     from builder.sessions import Session
 
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.float32, use_safetensors=True)
-    model.train(False)
-    window = _window(model.config)
-    rows = 8 if window is None else max(8, min(window + 4, MOST_CHECKED_ROWS))
-    table = model.get_input_embeddings().weight
-    assert isinstance(table, torch.Tensor)
-    scale = float(table[:1000].detach().std())
-    embeds = torch.randn(1, rows + 1, model.config.hidden_size, generator=torch.Generator().manual_seed(0)) * scale
-    with torch.no_grad():
-        wanted = model(inputs_embeds=embeds).logits.numpy()
-    if not np.isfinite(wanted).all():
-        raise _not_finite(model)
-    del model
-    session = Session(path)
+    embeds, wanted = _ask_pytorch(plain)
+    gc.collect()  # PyTorch's model is full of cycles, and onnxruntime's comes next
+    rows = wanted.shape[1] - 1
+    session = Session(path, prepack=False)
     cache = session.empty_cache()
     for start, stop in ((0, rows), (rows, rows + 1)):
-        fed = {"inputs_embeds": embeds[:, start:stop].numpy(), "attention_mask": np.ones((1, stop), np.int64)}
+        fed = {"inputs_embeds": embeds[:, start:stop], "attention_mask": np.ones((1, stop), np.int64)}
         if "position_ids" in session.inputs:
             fed["position_ids"] = np.arange(start, stop)[None]
         got = session.run({**fed, **cache})
@@ -252,6 +244,51 @@ def _check_parity(plain: Path, path: Path, tolerance: float) -> None:
                 f"the decoder differs from PyTorch by {off:.2e} of its largest logit ({tolerance:.0e} is allowed)",
                 hint="this is a fault of the export: please report it with the checkpoint's config.json",
             )
+
+
+def _ask_pytorch(plain: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs [1, rows + 1, D] as long as `_check_parity` wants them, and the logits [1, rows + 1, vocabulary] of each.
+
+    Weights stay mapped in the dtype that they came in, and are float32 only while their layer runs.
+
+    Raises:
+        ExportError: the logits are not finite.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(plain, dtype="auto", use_safetensors=True)
+    model.train(False)
+    for module in model.modules():
+        if any(True for _ in module.parameters(recurse=False)):
+            _widen_while_it_runs(module)
+    window = _window(model.config)
+    rows = 8 if window is None else max(8, min(window + 4, MOST_CHECKED_ROWS))
+    table = model.get_input_embeddings().weight
+    assert isinstance(table, torch.Tensor)
+    scale = float(table[:1000].detach().float().std())
+    embeds = torch.randn(1, rows + 1, model.config.hidden_size, generator=torch.Generator().manual_seed(0)) * scale
+    with torch.no_grad():
+        wanted = model(inputs_embeds=embeds).logits.numpy()
+    if not np.isfinite(wanted).all():
+        raise _not_finite(model)
+    return embeds.numpy(), wanted
+
+
+def _widen_while_it_runs(module: nn.Module) -> None:
+    """Make the weights of one layer float32 before it runs, and give that memory back afterwards."""
+    narrow = {name: weight.data for name, weight in module.named_parameters(recurse=False)}
+
+    def widen(module: nn.Module, inputs: object) -> None:
+        for name, weight in module.named_parameters(recurse=False):
+            weight.data = narrow[name].float()
+
+    def restore(module: nn.Module, inputs: object, output: object) -> None:
+        for name, weight in module.named_parameters(recurse=False):
+            weight.data = narrow[name]
+
+    module.register_forward_pre_hook(widen)
+    module.register_forward_hook(restore)
 
 
 def _not_finite(model: PreTrainedModel) -> ExportError:

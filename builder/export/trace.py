@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import warnings
@@ -11,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx import TensorProto, helper, numpy_helper
 
 from builder.errors import ExportError
 from builder.families import Encoder
@@ -62,6 +62,8 @@ def trace_encoder(encoder: Encoder, path: Path, *, chunk_bytes: int = CHUNK_BYTE
     _check_axes(model, encoder)
     _drop_trace_notes(model)
     save_graph(model, path, chunk_bytes=chunk_bytes)
+    del program, model  # it shares cycles with the exported program, which holds the weights again
+    gc.collect()
     onnx.checker.check_model(str(path))
     _check_parity(encoder, path)
 
@@ -111,7 +113,7 @@ def _check_parity(encoder: Encoder, path: Path) -> None:
     with torch.no_grad():
         answer = encoder.module(*feeds.values())
     wanted = answer if isinstance(answer, tuple) else (answer,)
-    got = Session(path).run({name: tensor.numpy() for name, tensor in feeds.items()})
+    got = Session(path, prepack=False).run({name: tensor.numpy() for name, tensor in feeds.items()})
     for name, reference in zip(encoder.outputs, (tensor.numpy() for tensor in wanted), strict=True):
         off = float(np.abs(got[name] - reference).max() / max(float(np.abs(reference).max()), 1e-6))
         if not off <= encoder.tolerance:
@@ -125,14 +127,15 @@ def _check_parity(encoder: Encoder, path: Path) -> None:
 def write_embedding(table: np.ndarray, path: Path, *, chunk_bytes: int = CHUNK_BYTES) -> None:
     """Write ``embed_tokens``: input_ids int64 [batch_size, sequence_length] → inputs_embeds float32 [.., .., D]."""
     axes: list[str | int] = ["batch_size", "sequence_length"]
-    weight = "embed_tokens.weight"
-    graph = helper.make_graph(
-        [helper.make_node("Gather", [weight, "input_ids"], ["inputs_embeds"], name="embed_tokens", axis=0)],
-        "embed_tokens",
-        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, axes)],
-        [helper.make_tensor_value_info("inputs_embeds", TensorProto.FLOAT, [*axes, int(table.shape[1])])],
-        [numpy_helper.from_array(np.ascontiguousarray(table, dtype=np.float32), weight)],
+    weight = ir.Tensor(np.ascontiguousarray(table, dtype=np.float32), name="embed_tokens.weight")
+    ids = ir.val("input_ids", ir.DataType.INT64, axes)
+    initial = ir.Value(name=weight.name, shape=weight.shape, type=ir.TensorType(weight.dtype), const_value=weight)
+    gather = ir.node("Gather", [initial, ids], {"axis": 0}, name="embed_tokens")
+    (found,) = gather.outputs
+    found.name, found.dtype, found.shape = "inputs_embeds", ir.DataType.FLOAT, ir.Shape([*axes, int(table.shape[1])])
+    graph = ir.Graph(
+        [ids], [found], nodes=[gather], initializers=[initial], opset_imports={"": OPSET}, name="embed_tokens"
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    model = ir.Model(graph, ir_version=IR_VERSION)
     save_graph(model, path, chunk_bytes=chunk_bytes)
     onnx.checker.check_model(str(path))

@@ -76,6 +76,14 @@ def test_bench_command_writes_json_and_a_report(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [json.loads((out / "size.json").read_text(encoding="utf-8"))]
     assert "<svg" in (out / "report.html").read_text(encoding="utf-8")
+    earlier = json.loads((out / "size.json").read_text(encoding="utf-8")) | {
+        "bench": "decode",
+        "summary": "of an earlier run",
+    }
+    (out / "decode.json").write_text(json.dumps(earlier), encoding="utf-8")
+    (out / "growth.json").write_text("{}", encoding="utf-8")
+    bench(["size"], models=[quantized_models["scenes-clip"]], out=out)
+    assert "of an earlier run" in (out / "report.html").read_text(encoding="utf-8")
     for file in out.iterdir():
         assert str(quantized_models["scenes-clip"].parent) not in file.read_text(encoding="utf-8")
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from builder.bench import all_benches
-from builder.bench._contract import Goal, Measure, Outcome, Result, as_data, number
+from builder.bench._contract import Goal, Measure, Outcome, Result, as_data, from_data, number
 from builder.bench._machine import describe_machine, describe_versions, slug
 from builder.bench._report import render_report
 from builder.bench.peers import all_peers
@@ -72,6 +72,7 @@ def test_json_keeps_every_value_and_says_what_was_reached() -> None:
     assert data["measures"][0]["values"] == [12.0, 10.0, 20.0]
     assert (data["measures"][0]["median"], data["measures"][0]["high"]) == (12.0, 20.0)
     assert data["goals"][0]["reached"] is True
+    assert from_data(data) == RESULT
 
 
 def test_report_stands_alone_and_draws_every_measure_with_its_spread() -> None:
@@ -91,6 +92,8 @@ def test_report_tells_goals_that_were_missed() -> None:
     missed = replace(RESULT, goals=(replace(RESULT.goals[0], value=1.9),))
     assert "not reached</span> times as fast: 1.90×, goal ≥ 2×" in render_report([missed])
     assert "0 of 1" in render_report([missed])
+    assert "<li>decode: times as fast: 1.90×" in render_report([missed])
+    assert "Not reached:" not in render_report([RESULT])
 
 
 def test_report_of_a_bench_without_numbers_is_drawn_all_the_same() -> None:

@@ -118,9 +118,10 @@ def test_heads_of_other_widths_are_refused_with_their_width(head_dim: int) -> No
         check_config(configure("llama", head_dim=head_dim))
 
 
-def test_layers_as_wide_as_the_vocabulary_are_refused() -> None:
-    with pytest.raises(ExportError, match="intermediate_size of the llama decoder is its vocab_size, 96"):
-        check_config(configure("llama", vocab_size=96))
+@pytest.mark.parametrize("width", ["intermediate_size", "hidden_size"])
+def test_layers_as_wide_as_the_vocabulary_are_refused(width: str) -> None:
+    with pytest.raises(ExportError, match=f"{width} of the llama decoder is its vocab_size, {TINY[width]}"):
+        check_config(configure("llama", vocab_size=TINY[width]))
 
 
 @pytest.mark.parametrize("window", [2, 7, 16, ROWS - 1])

@@ -25,6 +25,12 @@ def export(folder: Path) -> None:
     )
 
 
+def export_clip(folder: Path) -> None:
+    from optimum.exporters.onnx import main_export
+
+    main_export(str(folder / "checkpoint"), output=folder / "onnx", task="feature-extraction", do_validation=False)
+
+
 def quantize(folder: Path) -> None:
     """As quantize.py of transformers.js does q4: blocks of 32, symmetric, every MatMul."""
     import onnx
@@ -38,4 +44,5 @@ def quantize(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"checkpoint": checkpoint, "export": export, "quantize": quantize}[sys.argv[1]](Path(sys.argv[2]))
+    steps = {"checkpoint": checkpoint, "export": export, "export_clip": export_clip, "quantize": quantize}
+    steps[sys.argv[1]](Path(sys.argv[2]))
