@@ -79,6 +79,9 @@ def useful_weights(model: nn.Module, seed: int = 0) -> None:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
             elif "layer_scale" in name or "gamma" in name:
                 parameter.fill_(0.3)
+            elif name.endswith("class_embedding"):
+                # Its constructor draws it anew in each run, and once in some hundred picture and text are orthogonal.
+                parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
         for name, buffer in model.named_buffers():
             if name.endswith("running_mean"):
                 buffer.copy_(torch.randn(buffer.shape, generator=generator) * 0.1)
