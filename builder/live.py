@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from builder.errors import PreviewError, SiteError, did_you_mean
 from builder.paths import cache_folder, web_template
-from builder.preview.catalog import INDEX, read_site
+from builder.preview.catalog import INDEX, Catalog, read_site
 from builder.site import build, default_models
-from builder.site.assets import plan_scripts
+from builder.site.assets import SERVICE_WORKER, plan_scripts
 from builder.site.page import find_page
 from builder.site.render import Outside, render_page
 
@@ -32,6 +32,7 @@ class LiveSite:
         self, site: Path, *, template: Path | None = None, rebuild: Callable[[], object] | None = None
     ) -> None:
         self.site = site.resolve()
+        self.sites = (self.site,)
         self._template = template if template is not None else web_template()
         self._rebuild = rebuild
         record = read_site(self.site)
@@ -47,7 +48,7 @@ class LiveSite:
         """Where the page's sources lie, and what its model's manifest says."""
         templates = sorted(self._template.glob("*.html"))
         models = sorted(self.site.glob("models/*/manifest.json"))
-        return (self._page.folder, self._template / "shared", *templates, *models)
+        return (self._page.folder, self._template / "shared", self._template / SERVICE_WORKER, *templates, *models)
 
     def fresh(self) -> Mapping[str, bytes | Path]:
         """Return index.html as the templates of now make it, and the page's scripts as they lie in web_template/.
@@ -76,6 +77,27 @@ class LiveSite:
         html = render_page(page, config, template=self._template, outside=_outside(config, record.policy))
         scripts = {copy.path: copy.source for copy in plan_scripts(page, self._template)}
         return {INDEX: html.encode(), **scripts}
+
+
+class LiveSites:
+    """Several sites below one folder, as one source."""
+
+    def __init__(self, sites: Sequence[LiveSite]) -> None:
+        self._each = sites
+        self.sites = tuple(live.site for live in sites)
+
+    @property
+    def folders(self) -> Sequence[Path]:
+        """All their sources, each once."""
+        return tuple(dict.fromkeys(folder for live in self._each for folder in live.folders))
+
+    def fresh(self) -> Mapping[str, bytes | Path]:
+        """Return what `LiveSite.fresh` does, of each.
+
+        Raises:
+            Exception: whatever is wrong with one of them.
+        """
+        return {f"{live.site.name}/{name}": file for live in self._each for name, file in live.fresh().items()}
 
 
 def _outside(config: Mapping[str, object], policy: str) -> Outside:
@@ -114,12 +136,22 @@ def resolve(place: str | None, *, report: Callable[[str], None] | None = None) -
     return (root / pages[0] if len(pages) == 1 else root), pages
 
 
-def live_site(directory: Path, pages: Sequence[str]) -> LiveSite:
-    """The source to watch of what `resolve` found.
+def live_source(directory: Path, pages: Sequence[str], *, template: Path | None = None) -> LiveSite | LiveSites:
+    """The source to watch of what `resolve` found: a site, or a folder of sites.
 
     Raises:
-        PreviewError: the folder is no single site of ours.
+        PreviewError: the folder is neither, or one of ours that cannot be read.
     """
+
+    def watched(folder: Path, page: str | None = None) -> LiveSite:
+        rebuild = None if page is None else lambda: build(page, out=folder)
+        return LiveSite(folder, template=template, rebuild=rebuild)
+
     if len(pages) == 1:
-        return LiveSite(directory, rebuild=lambda: build(pages[0], out=directory))
-    return LiveSite(directory)
+        return watched(directory, pages[0])
+    if pages:
+        return LiveSites([watched(directory / page, page) for page in pages])
+    folders = [site.folder for site in Catalog(directory).sites()]
+    if not folders or folders == [directory.resolve()]:
+        return watched(directory)
+    return LiveSites([watched(folder) for folder in folders])

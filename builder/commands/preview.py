@@ -59,7 +59,7 @@ def preview(
 ) -> None:
     """Serve a site on this machine until Ctrl-C, as the Space will show it."""
     import builder
-    from builder.live import live_site, resolve
+    from builder.live import live_source, resolve
     from builder.preview import Modes
 
     console = Console(as_json=as_json, quiet=quiet)
@@ -73,7 +73,7 @@ def preview(
         cert=cert,
         key=key,
         modes=Modes(webgpu=not no_webgpu, offline=offline, throttle=throttle, space=as_space),
-        source=live_site(directory, pages) if watch else None,
+        source=live_source(directory, pages) if watch else None,
         report=console.progress,
         log=console.progress,
         on_ready=lambda address: None,

@@ -28,18 +28,18 @@ KEEP_ALIVE_S = 1.0
 
 
 class Source(Protocol):
-    """What a site is made of."""
+    """What one site is made of, or several."""
 
     @property
     def folders(self) -> Sequence[Path]:
-        """Folders of sources, watched with all that is in them."""
+        """Folders of sources, watched with all that is in them, and single files."""
 
     @property
-    def site(self) -> Path:
-        """The site's folder, watched itself: `webgpu-demo build` may make it anew."""
+    def sites(self) -> Sequence[Path]:
+        """The folders of sites, watched themselves: `webgpu-demo build` may make them anew."""
 
     def fresh(self) -> Mapping[str, bytes | Path]:
-        """Return name → what takes the place of that file of the site; any exception is a `Problem`."""
+        """Return name → what takes the place of that file of what is served; any exception is a `Problem`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,20 +114,24 @@ class Live:
         await self._refresh()
         while True:
             stopped = asyncio.Event()
-            folders = [folder for folder in self._source.folders if folder.exists()]
-            site = self._source.site
+            places = self._source.folders
+            folders = [place for place in places if place.is_dir()]
+            # A file is seen through its folder: editors put another in its place, and a watch would stay with the old.
+            around = {place.parent for place in places if not place.is_dir()}
+            around |= {folder for site in self._source.sites for folder in (site, site.parent)}
             await asyncio.gather(
-                self._follow(folders, stopped, recursive=True), self._follow([site, site.parent], stopped)
+                self._follow(folders, stopped, recursive=True),
+                self._follow(sorted(folder for folder in around if folder.is_dir()), stopped),
             )
-            while not site.is_dir():  # for the instant in which a new build takes its place
+            while not _all_there(self._source):  # for the instant in which a new build takes its place
                 await asyncio.sleep(0.05)
 
     async def _follow(self, folders: Sequence[Path], stopped: asyncio.Event, *, recursive: bool = False) -> None:
-        """Follow until the site's folder is another: a watch stays with the folder that it was set on."""
-        inode = _inode(self._source.site)
+        """Follow until a site's folder is another: a watch stays with the folder that it was set on."""
+        inodes = [_inode(site) for site in self._source.sites]
         async for _ in _changes(folders, stopped, recursive=recursive):
             await self._refresh()
-            if _inode(self._source.site) != inode:
+            if [_inode(site) for site in self._source.sites] != inodes:
                 stopped.set()
 
     async def _refresh(self) -> None:
@@ -135,7 +139,7 @@ class Live:
         async with self._one_at_a_time:
             seen = await asyncio.to_thread(_fingerprint, self._source)
             changed = sorted({path for path, _ in seen.items() ^ self._seen.items()})
-            if not changed or not self._source.site.is_dir():
+            if not changed or not _all_there(self._source):
                 return
             first, self._seen = not self._seen, seen
             try:
@@ -200,15 +204,20 @@ def _changes(folders: Sequence[Path], stopped: asyncio.Event, *, recursive: bool
 
 
 def _fingerprint(source: Source) -> dict[Path, tuple[int, int]]:
-    """Path → time of change and size of all that a site is made of, its own manifest among it."""
+    """Path → time of change and size of all that the sites are made of, their own manifests among it."""
     found: dict[Path, tuple[int, int]] = {}
-    for place in (*source.folders, source.site / "manifest.json", source.site / "index.html"):
+    records = (site / name for site in source.sites for name in ("manifest.json", "index.html"))
+    for place in (*source.folders, *records):
         for path in place.rglob("*") if place.is_dir() else (place,):
             with contextlib.suppress(OSError):  # gone since it was listed
                 info = path.stat()
                 if stat.S_ISREG(info.st_mode) and _is_wanted(path):
                     found[path] = (info.st_mtime_ns, info.st_size)
     return found
+
+
+def _all_there(source: Source) -> bool:
+    return all(site.is_dir() for site in source.sites)
 
 
 def _inode(folder: Path) -> int | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +16,9 @@ import pytest
 
 import builder
 from builder.errors import PreviewError
-from builder.live import LiveSite
+from builder.live import LiveSite, LiveSites, live_source
 from builder.paths import web_template
-from builder.preview import running_server
+from builder.preview import running_server, watch
 from builder.preview.watch import describe
 from tests.conftest import MakeModel
 from tests.preview.conftest import MakeSite
@@ -40,10 +42,12 @@ def site(tmp_path: Path, make_model: MakeModel) -> Path:
 
 
 @contextmanager
-def watching(source: LiveSite) -> Iterator[tuple[httpx.Client, Callable[[], Event]]]:
+def watching(
+    source: LiveSite | LiveSites, served: Path | None = None
+) -> Iterator[tuple[httpx.Client, Callable[[], Event]]]:
     """Serve a watched site; the function returns the next event that an open page hears."""
     with (
-        running_server(source.site, source=source) as address,
+        running_server(served or source.sites[0], source=source) as address,
         httpx.Client(base_url=address, trust_env=False, timeout=60) as client,
         client.stream("GET", "/_preview/events") as stream,
     ):
@@ -60,7 +64,8 @@ def watching(source: LiveSite) -> Iterator[tuple[httpx.Client, Callable[[], Even
             raise AssertionError("the server ended")
 
         assert hear() == ("hello", {"version": 1})
-        while "/_preview/client.js?version=1" not in client.get("/").text:
+        page = f"/{source.sites[0].name}/" if served else "/"
+        while "/_preview/client.js?version=1" not in client.get(page).text:
             pass
         yield client, hear
 
@@ -83,6 +88,59 @@ def test_an_edited_script_and_style_are_served_from_their_source(site: Path, tem
                 file.write("\n/* edited */\n")
             assert hear() == ("reload", {"version": number})
             assert client.get(f"/app/{name}").text.endswith("/* edited */\n")
+
+
+def save(path: Path, text: str) -> None:
+    """Save as most editors do: write another file, and put it in the place of the old."""
+    part = path.with_name(f".{path.name}.new")
+    part.write_text(text)
+    part.replace(path)
+
+
+def wait_until_watched(*folders: Path) -> None:
+    """Wait until the system tells this process of changes in the folders (proc_pid_fdinfo(5))."""
+    wanted = {f"ino:{folder.stat().st_ino:x}" for folder in folders}
+    deadline = time.monotonic() + 30
+    while wanted:
+        assert time.monotonic() < deadline, f"{wanted} of {folders} are not watched"
+        for path in Path("/proc/self/fdinfo").iterdir():
+            with contextlib.suppress(OSError):  # closed since it was listed
+                wanted -= set(path.read_text().split())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system watches paths, not files")
+def test_files_put_in_the_place_of_others_are_seen_at_once_each_time(
+    site: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_EVERY_MS", 600_000)  # the system's messages are all there is
+    version = 1
+    with watching(LiveSite(site, template=template)) as (client, hear):
+        wait_until_watched(template, template / "pages/camera-caption")
+        for name in ("base.html", "_macros.html", "sw.js", "pages/camera-caption/page.html"):
+            for _ in range(2):
+                version += 1
+                end = "\n// edited\n" if name == "sw.js" else "\n{# edited #}\n"
+                save(template / name, (template / name).read_text() + end)
+                assert hear() == ("reload", {"version": version})
+        assert client.get("/sw.js").text.endswith("// edited\n")
+
+
+def test_a_folder_of_sites_is_watched_as_a_whole(site: Path, template: Path, make_model: MakeModel) -> None:
+    model = make_model(task="zero-shot-image-classification", folder="model")
+    builder.build("photo-search", model=model, out=site.parent / "all/photo-search")
+    site.rename(site.parent / "all/camera-caption")
+    source = live_source(site.parent / "all", (), template=template)
+    assert [folder.name for folder in source.sites] == ["camera-caption", "photo-search"]
+    with watching(source, site.parent / "all") as (client, hear):
+        page = template / "pages/photo-search/page.html"
+        save(page, page.read_text().replace('data-role="empty"', 'data-edited data-role="empty"'))
+        assert hear() == ("reload", {"version": 2})
+        assert "data-edited" in client.get("/photo-search/").text
+        assert "data-edited" not in client.get("/camera-caption/").text
+        save(template / "shared/style.css", "/* edited */")
+        assert hear() == ("reload", {"version": 3})
+        for name in ("photo-search", "camera-caption"):
+            assert client.get(f"/{name}/app/shared/style.css").text == "/* edited */"
 
 
 def test_an_edited_page_json_changes_the_title(site: Path, template: Path) -> None:
