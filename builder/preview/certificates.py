@@ -12,9 +12,10 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import re
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,21 +31,37 @@ from builder.preview.lan import PRIVATE_DOMAINS, PRIVATE_NETWORKS, is_private
 
 AUTHORITY_DAYS = 1825
 SERVER_DAYS = 397
+HOST_NAME = re.compile(r"localhost|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+")
 RENEW_DAYS = 30
 """A server certificate that is valid for less than this is made anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """What a server shows: PEM files, the certificate with its chain. ``authority`` is ours, where it is ours."""
+    """What a server shows: PEM files, the certificate with its chain. ``authority`` is ours, where it is ours.
+
+    ``names`` are those that a given certificate is for, without names that start with anything but a whole ``*.``.
+    """
 
     cert: Path
     key: Path
     authority: Path | None = None
+    names: tuple[str, ...] = ()
+
+    def covers(self, name: str) -> bool:
+        """Whether browsers take the certificate for this host name or address; ours is made for all that there are."""
+        return self.authority is not None or name in self.names or f"*.{name.partition('.')[2]}" in self.names
+
+    def host(self, names: Sequence[str]) -> str | None:
+        """The name to open the server by: of ``names`` the first that is covered, or else one of the certificate's."""
+        own = (name for name in self.names if not name.startswith("*") and name != "localhost")
+        return next((name for name in names if self.covers(name)), None) or next(own, None)
 
 
-def given_credentials(cert: Path | None, key: Path | None) -> Credentials:
-    """Take certificate and key as given.
+def given_credentials(
+    cert: Path | None, key: Path | None, *, report: Callable[[str], None] | None = None
+) -> Credentials:
+    """Take certificate and key as given; ``report`` is told where browsers will refuse them.
 
     Raises:
         PreviewError: one is missing, cannot be read, is protected by a password, or does not belong to the other.
@@ -55,7 +72,22 @@ def given_credentials(cert: Path | None, key: Path | None) -> Credentials:
         if not path.is_file():
             raise PreviewError(f"there is no file {path}", hint="leave out --cert and --key for one of our own")
     _try_out(cert, key)
-    return Credentials(cert=cert, key=key)
+    leaf = x509.load_pem_x509_certificate(cert.read_bytes())
+    now, first, last = datetime.now(UTC), leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    if report is not None and not first <= now <= last:
+        word = f"expired on {last:%Y-%m-%d}" if now > last else f"is not valid before {first:%Y-%m-%d}"
+        report(f"{cert} {word}: browsers will refuse it")
+    return Credentials(cert=cert, key=key, names=_names_of(leaf))
+
+
+def _names_of(leaf: x509.Certificate) -> tuple[str, ...]:
+    """Host names and IPv4 addresses of a certificate, in its order; what is none would let any Host header in."""
+    try:
+        held = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    named = [*held.get_values_for_type(x509.DNSName), *map(str, held.get_values_for_type(x509.IPAddress))]
+    return tuple(dict.fromkeys(name for name in map(str.lower, named) if HOST_NAME.fullmatch(name)))
 
 
 def own_credentials(names: Sequence[str], *, folder: Path | None = None) -> Credentials:

@@ -2,7 +2,7 @@
 
 Start with `preview`, or `running_server` in tests. `application` puts the parts together, from the outside in: log,
 headers of every answer, Host check, then the site's files (files.py) or the preview's own pages (tools.py). uvicorn
-speaks HTTP; zerocopy.py teaches it to send files.
+speaks HTTP; protocol.py teaches it what it lacks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from builder.errors import PreviewError
 from builder.preview.access import Access, Recorder
-from builder.preview.catalog import INDEX, Catalog, check_folder
+from builder.preview.catalog import INDEX, Broken, Catalog, check_folder
 from builder.preview.certificates import Credentials, given_credentials, own_credentials
 from builder.preview.facts import Checksums
 from builder.preview.files import Files
@@ -36,16 +36,23 @@ from builder.preview.lan import Lan, find_lan, is_private
 from builder.preview.modes import Modes, parse_rate
 from builder.preview.phone import Invitation, phone_application
 from builder.preview.ports import EVERYWHERE, FIRST_PORT, LOOPBACK, check_port, claim_port, free_port, port_of
+from builder.preview.protocol import FileProtocol
 from builder.preview.tools import PLACE, Tools
 from builder.preview.watch import Live, Source
-from builder.preview.zerocopy import FileProtocol
 
 __all__ = ["Addresses", "check_port", "free_port", "preview", "running_server"]
 
-Task = Callable[[], Coroutine[object, object, None]]
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
-HTTP_VERSIONS = ("1.0", "1.1")
 """Names that a request may be addressed to: a page of elsewhere whose name resolves to 127.0.0.1 gets nothing."""
+HTTP_VERSIONS = ("1.0", "1.1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What goes on beside the server. ``loss`` says what is missing once it has ended by itself."""
+
+    run: Callable[[], Coroutine[object, object, None]]
+    loss: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,34 +102,40 @@ def preview(
     network = find_lan() if lan else None
     names = [*LOOPBACK_NAMES, *(network.names if network is not None else ())]
     credentials = (
-        given_credentials(cert, key)
+        given_credentials(cert, key, report=say)
         if cert or key
         else own_credentials(_to_vouch_for(names, network))
         if https
         else None
     )
+    if credentials is not None:
+        names += [name for name in credentials.names if name not in names]
     if network is not None and credentials is None:
         say("other devices get no camera and no WebGPU over http; --lan --https gives them both")
     access = Access(names=names, on_line=log)
     live = Live(source, on_line=say) if source is not None else None
     app = application(directory, names=names, access=access, modes=shown, live=live, tools=True)
+    for site in Catalog(directory).sites():
+        if isinstance(site, Broken):
+            say(site.why)
     with contextlib.ExitStack() as open_until_the_end:
         listener = open_until_the_end.enter_context(claim_port(port, host=EVERYWHERE if lan else LOOPBACK))
         if port is None and port_of(listener) != FIRST_PORT:
             say(f"port {FIRST_PORT} is taken; the next free one is {port_of(listener)}")
         scheme = "https" if credentials is not None else "http"
-        root = f"{scheme}://{LOOPBACK}:{port_of(listener)}/"
-        tasks: list[Task] = [live.run] if live is not None else []
-        tasks += [lambda: access.tell_when_quiet(log)] if log is not None else []
+        root = f"{scheme}://{_host(LOOPBACK_NAMES, credentials, say)}:{port_of(listener)}/"
+        tasks = _live_tasks(live)
+        if log is not None:
+            tasks.append(Task(run=lambda: access.tell_when_quiet(log), loss="requests are no longer counted up here"))
         invitation = None
         if network is not None:
-            page = f"{scheme}://{network.address}:{port_of(listener)}/"
+            page = f"{scheme}://{_host(network.names, credentials, say)}:{port_of(listener)}/"
             invitation = Invitation(page=page)
             if credentials is not None and credentials.authority is not None:
                 helper = open_until_the_end.enter_context(claim_port(None, host=EVERYWHERE))
                 invitation = Invitation(page=page, trust=f"http://{network.address}:{port_of(helper)}/")
                 guide = EveryAnswer(phone_application(credentials.authority, invitation, names))
-                tasks.append(lambda: _serve_beside(guide, helper))
+                tasks.append(Task(run=lambda: _serve_beside(guide, helper), loss="phones find no guide any more"))
         addresses = Addresses(
             site=root
             if (directory / INDEX).is_file()
@@ -146,6 +159,7 @@ def preview(
             on_started=announce,
             on_stopping=live.close if live is not None else None,
             tasks=tasks,
+            on_failure=lambda task, error: say(f"{task.loss}: {error!r}"),
         )
         with contextlib.suppress(KeyboardInterrupt):  # raised again by uvicorn once all connections are closed
             server.run(sockets=[listener])
@@ -171,12 +185,14 @@ def running_server(
         tools=tools or live is not None,
     )
     started = threading.Event()
+    failures: list[BaseException] = []
     with claim_port(port) as listener:
         server = _Server(
             _config(app, None),
             on_started=started.set,
             on_stopping=live.close if live is not None else None,
-            tasks=[live.run] if live is not None else [],
+            tasks=_live_tasks(live),
+            on_failure=lambda task, error: failures.append(error),
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="preview", daemon=True)
         thread.start()
@@ -187,6 +203,8 @@ def running_server(
         finally:
             server.should_exit = True
             thread.join(timeout=30)
+    if failures:
+        raise failures[0]
 
 
 def application(
@@ -235,8 +253,10 @@ class _Server(uvicorn.Server):
         on_started: Callable[[], None],
         on_stopping: Callable[[], None] | None = None,
         tasks: Sequence[Task] = (),
+        on_failure: Callable[[Task, BaseException], None] = lambda task, error: None,
     ) -> None:
         super().__init__(config)
+        self._on_failure = on_failure
         self._on_started = on_started
         self._on_stopping = on_stopping
         self._to_start = tasks
@@ -245,8 +265,15 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._running = [asyncio.create_task(start()) for start in self._to_start]
+            self._running = [asyncio.create_task(self._attend(task)) for task in self._to_start]
             self._on_started()
+
+    async def _attend(self, task: Task) -> None:
+        """Run a task; the server goes on without it, and says so."""
+        try:
+            await task.run()
+        except Exception as error:
+            self._on_failure(task, error)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._on_stopping is not None:
@@ -273,6 +300,10 @@ async def _serve_beside(app: ASGIApp, listener: socket.socket) -> None:
         listener.close()
 
 
+def _live_tasks(live: Live | None) -> list[Task]:
+    return [] if live is None else [Task(run=live.run, loss="changes are no longer seen; start the preview again")]
+
+
 def _config(app: ASGIApp, credentials: Credentials | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
@@ -292,6 +323,17 @@ def _config(app: ASGIApp, credentials: Credentials | None) -> uvicorn.Config:
 def _to_vouch_for(names: Sequence[str], network: Lan | None) -> list[str]:
     """The names that the local authority may vouch for; a public one that a phone would be sent to is its own error."""
     return [name for name in names if is_private(name) or (network is not None and name == network.address)]
+
+
+def _host(names: Sequence[str], credentials: Credentials | None, say: Callable[[str], None]) -> str:
+    """The first of this machine's names that the certificate is for; a name of the certificate must lead here."""
+    host = names[0] if credentials is None else credentials.host(names)
+    if host is None:
+        say(f"the certificate is for none of {', '.join(names)}: browsers will warn of it")
+        return names[0]
+    if host not in names:
+        say(f"the certificate is for {host}, so that name must lead to this machine")
+    return host
 
 
 def _start(root: str, modes: Modes, landing: bool) -> str:

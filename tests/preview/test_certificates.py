@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from builder.errors import PreviewError
 from builder.preview.certificates import given_credentials, own_credentials
@@ -135,6 +140,68 @@ def test_a_certificate_that_cannot_be_used_never_means_http(
         done = run_cli("preview", str(make_site()), "--no-open", *arguments)
         assert (done.returncode, done.stdout) == (1, ""), "nothing was served"
         assert done.stderr.count("error:") == done.stderr.count("hint:") == 1
+
+
+def self_signed(folder: Path, *names: str, days: int = 9) -> tuple[Path, Path]:
+    """A certificate of one's own for host names and addresses, which ends in so many days."""
+    cert, key = folder / "own.pem", folder / "own.key"
+    private, subject = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    held = [x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name) for name in names]
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(subject, subject, private.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=99))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName(held), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    cert.write_bytes(made.public_bytes(Encoding.PEM))
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return cert, key
+
+
+def test_a_given_certificate_says_which_names_it_is_for(tmp_path: Path) -> None:
+    names = ("demo.example.com", "*.example.org", "localhost", "192.168.7.9")
+    credentials = given_credentials(*self_signed(tmp_path, *names, "*", "*.com*", "f*.example.com"))
+    assert credentials.names == names, "any other pattern would let more hosts in than a browser would"
+    assert [credentials.covers(name) for name in (*names, "a.example.org", "10.1.1.1")] == [True] * 5 + [False]
+    assert credentials.host(["10.1.1.1", "192.168.7.9"]) == "192.168.7.9"
+    assert credentials.host(["10.1.1.1", "desk.local"]) == "demo.example.com"
+    assert given_credentials(*self_signed(tmp_path, "*.example.org")).host(["10.1.1.1"]) is None
+    assert own_credentials(NAMES, folder=tmp_path).host(NAMES) == NAMES[0]
+
+
+def test_a_certificate_that_has_expired_is_said(tmp_path: Path) -> None:
+    said: list[str] = []
+    given_credentials(*self_signed(tmp_path, "localhost"), report=said.append)
+    assert said == []
+    given_credentials(*self_signed(tmp_path, "localhost", days=-1), report=said.append)
+    assert len(said) == 1
+    assert "expired on " in said[0]
+
+
+def test_a_name_of_ones_own_is_answered_and_invited_by(make_site: MakeSite, tmp_path: Path) -> None:
+    cert, key = self_signed(tmp_path, "demo.example.com")
+    arguments = ("--json", "--lan", "--cert", str(cert), "--key", str(key))
+    process = cli_process("preview", str(make_site()), "--no-open", *arguments, cwd=tmp_path)
+    assert process.stdout is not None
+    text = ""
+    while not text.endswith("\n}\n"):
+        text += (line := process.stdout.readline())
+        assert line, process.stderr and process.stderr.read()
+    told = json.loads(text)
+    assert told["address"].startswith("https://demo.example.com:")
+    assert told["phone"] == {"page": told["address"], "trust": None}
+    port = int(told["address"].rstrip("/").rpartition(":")[2])
+    for host, status in (("demo.example.com", 200), ("127.0.0.1", 200), ("other.example.com", 400)):
+        trusting = ssl.create_default_context(cafile=str(cert))
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
+            link = trusting.wrap_socket(plain, server_hostname="demo.example.com")
+            link.sendall(f"GET / HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
+            assert int(link.recv(12).split()[1]) == status
+    process.terminate()
+    _, stderr = process.communicate(timeout=30)
+    assert "the certificate is for demo.example.com, so that name must lead to this machine" in stderr
 
 
 @pytest.fixture
