@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from builder.preview.zerocopy import EXTENSION
+from builder.preview.protocol import EXTENSION
 
 OWN = "/_preview/"
 LINES_KEPT = 500
@@ -62,14 +62,22 @@ class Access:
 
     def note_outside(self, url: str, *, page: str, refused: bool) -> None:
         """Count what a page reports of itself; addresses of this machine are none."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # such as "http://[::1"; no browser asks for that
+            return
         host = (parts.hostname or "").lower()
         if parts.scheme not in ("http", "https", "ws", "wss") or not host or host in self._names:
             return
         if len(self.outside) + len(self.refused) < LINES_KEPT:
-            where = f"{parts.scheme}://{parts.netloc}{parts.path}"
+            where = _harmless(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
             (self.refused if refused else self.outside)[where] += 1
-            self._say(f"{'refused by its policy' if refused else 'LEFT THIS MACHINE'}: {where}, asked for by {page}")
+            what = "refused by its policy" if refused else "LEFT THIS MACHINE"
+            self._say(f"{what}: {where}, asked for by {_harmless(page)}")
+
+    def note_failure(self, address: str, error: Exception) -> None:
+        """Say that this program failed: the page sees a 500 and nothing of why."""
+        self._say(f"this program failed at {_harmless(address)}: {_harmless(repr(error))}")
 
     def summary(self) -> str:
         """One line for the terminal and for the landing page."""
@@ -92,7 +100,7 @@ class Access:
 
 
 class Recorder:
-    """Notes every request that the application answers."""
+    """Notes every request that the application answers, and what it fails at."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
@@ -111,6 +119,9 @@ class Recorder:
 
         try:
             await self._app(scope, receive, send_counted)
+        except Exception as error:
+            self._access.note_failure(scope["path"], error)
+            raise
         finally:
             own = scope["path"].startswith(OWN) and not scope["path"].startswith(f"{OWN}as/")
             if not own:  # what the landing page asks every two seconds is nobody's visit
@@ -122,10 +133,14 @@ def _visit(scope: Scope, status: int, size_bytes: int, took_s: float) -> Visit:
     query = scope["query_string"].decode("latin-1")
     return Visit(
         method=scope["method"],
-        # Control characters of an address would steer the terminal.
-        address=ascii(scope["path"] + (f"?{query}" if query else ""))[1:-1][:LONGEST_ADDRESS],
+        address=_harmless(scope["path"] + (f"?{query}" if query else "")),
         status=status,
         size_bytes=0 if scope["method"] == "HEAD" else size_bytes,
         took_s=took_s,
-        span=ascii(span)[1:-1][:LONGEST_SPAN] if status == 206 else "",
+        span=_harmless(span)[:LONGEST_SPAN] if status == 206 else "",
     )
+
+
+def _harmless(text: str) -> str:
+    """What comes from elsewhere, for the terminal: control characters would steer it."""
+    return ascii(text)[1:-1][:LONGEST_ADDRESS]

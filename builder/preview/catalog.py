@@ -4,6 +4,7 @@ Start with `Catalog.find`. A folder is a site (`webgpu-demo build`), a folder of
 them (`webgpu-demo demo`), or any folder of static files; of the last everything is served that is not hidden. No link
 is followed, no folder is listed, and the table of types is our own: the system's differs between machines, and a
 browser refuses a module or a WebAssembly file of another type.
+A manifest that cannot be read closes its folder: it said what may be served, and nobody knows any more.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ TYPES = {
     ".woff2": "font/woff2",
 }
 INDEX = "index.html"
+OWN_KEYS = frozenset({"page", "generator"})
+"""What the manifest.json of a site has, and that of a model, of a web app or of anything else has not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +81,14 @@ class Redirect:
     """A folder was asked for without its slash."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """A folder whose manifest.json cannot be read, so that nobody knows what of it may be served: nothing is."""
+
+    folder: Path
+    why: str
+
+
 Fresh = Callable[[], Mapping[str, "bytes | Path"]]
 """Returns name → what takes the place of a file of the site; see builder/preview/watch.py."""
 
@@ -88,17 +99,21 @@ class Catalog:
     def __init__(self, root: Path, *, fresh: Fresh = dict) -> None:
         self.root = root.resolve()
         self._fresh = fresh
-        self._read: dict[Path, tuple[int, Site | None]] = {}
+        self._read: dict[Path, tuple[int, Site | Broken | None]] = {}
+        self._listed: tuple[int, bool] | None = None
 
-    def sites(self) -> list[Site]:
+    def sites(self) -> list[Site | Broken]:
         """The site that the folder is, or those that it holds."""
         whole = self._site(self.root)
         if whole is not None:
             return [whole]
-        folders = sorted(path for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        try:
+            folders = sorted(path for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        except OSError:  # somebody took it away
+            return []
         return [site for site in map(self._site, folders) if site is not None]
 
-    def find(self, address: str) -> Found | Redirect | None:
+    def find(self, address: str) -> Found | Redirect | Broken | None:
         """Map the path of an address to what is served there; None is not found.
 
         Dotfiles, ``..``, empty parts, links, and what no manifest lists do not exist.
@@ -113,8 +128,10 @@ class Catalog:
             return Redirect()
         return found
 
-    def _file(self, name: str) -> Found | None:
+    def _file(self, name: str) -> Found | Broken | None:
         site, inner = self._owner(name)
+        if isinstance(site, Broken):
+            return site
         fresh = self._fresh().get(name)
         policy = site.policy if site is not None else SITE_POLICY
         if isinstance(fresh, bytes):
@@ -127,7 +144,7 @@ class Catalog:
         info = _plain_file(path, self.root if fresh is None else path.parent)
         return Found(name=name, policy=policy, path=path, info=info) if info is not None else None
 
-    def _owner(self, name: str) -> tuple[Site | None, str]:
+    def _owner(self, name: str) -> tuple[Site | Broken | None, str]:
         """The site that a file belongs to, and its name in there."""
         whole = self._site(self.root)
         if whole is not None:
@@ -136,23 +153,47 @@ class Catalog:
         return (self._site(self.root / first), rest) if rest else (None, name)
 
     def _holds_sites(self) -> bool:
-        return bool(self.sites())
-
-    def _site(self, folder: Path) -> Site | None:
-        """Read a site's manifest, once for as long as it does not change."""
+        """Whether this is a folder of sites; looked up again when something was put into it or taken out."""
         try:
-            changed = (folder / FILE_NAME).stat().st_mtime_ns
+            changed = self.root.stat().st_mtime_ns
+        except OSError:
+            return False
+        if self._listed is None or self._listed[0] != changed:
+            self._listed = (changed, bool(self.sites()))
+        return self._listed[1]
+
+    def _site(self, folder: Path) -> Site | Broken | None:
+        """Read a site's manifest, once for as long as it does not change."""
+        path = folder / FILE_NAME
+        try:
+            changed = path.stat().st_mtime_ns
         except (OSError, ValueError):
-            return None
+            if not path.is_symlink():  # one that leads nowhere is a manifest that cannot be read
+                return None
+            changed = 0
         if folder not in self._read or self._read[folder][0] != changed:
-            self._read[folder] = (changed, read_site(folder))
+            site: Site | Broken | None
+            try:
+                site = read_site(folder)
+            except PreviewError as error:
+                site = Broken(folder=folder, why=f"{error.message}. {error.hint}.")
+            self._read[folder] = (changed, site)
         return self._read[folder][1]
 
 
 def read_site(folder: Path) -> Site | None:
-    """Read the manifest.json of a site; None where the folder holds none, or one of something else."""
+    """Read the manifest.json of a site; None where the folder holds none, or one of something else.
+
+    Raises:
+        PreviewError: it is a site's, or may have been one's, and cannot be read.
+    """
+    path = folder / FILE_NAME
+    if not os.path.lexists(path):
+        return None
     try:
-        record = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record and not OWN_KEYS & set(record.keys()):
+            return None
         return Site(
             folder=folder,
             page=str(record["page"]),
@@ -160,8 +201,12 @@ def read_site(folder: Path) -> Site | None:
             policy=str(record.get("policy", SITE_POLICY)),
             files={entry["path"]: parse(FileEntry, entry) for entry in record["files"]},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else repr(error)
+        raise PreviewError(
+            f"{path} cannot be read, so nothing of its folder is served: {why}",
+            hint="build the site again: webgpu-demo build",
+        ) from error
 
 
 def check_folder(directory: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from builder.errors import BuilderError
 from builder.manifest import FILE_NAME, Manifest, file_sha256, read_manifest
 from builder.policy import policy_origins, site_policy
-from builder.preview.catalog import INDEX, Catalog, Site
+from builder.preview.catalog import INDEX, Broken, Catalog, Site
 from builder.versions import GENERATOR
 
 PHONE_BYTES = 400_000_000
@@ -94,7 +94,13 @@ def look(catalog: Catalog, checksums: Checksums) -> tuple[PageFacts, ...]:
     return tuple(_describe(site, catalog.root, checksums) for site in sites)
 
 
-def _describe(site: Site, root: Path, checksums: Checksums) -> PageFacts:
+def _describe(site: Site | Broken, root: Path, checksums: Checksums) -> PageFacts:
+    href = "" if site.folder == root else f"{site.folder.name}/"
+    if isinstance(site, Broken):
+        check = Check(name="The site's manifest can be read", ok=False, why=site.why)
+        return PageFacts(
+            slug=site.folder.name, title=site.folder.name, href=href, size_bytes=0, models=(), checks=(check,)
+        )
     html = _read(site.folder / INDEX)
     manifests = [path for path in site.files if re.fullmatch(rf"models/[^/]+/{FILE_NAME}", path)]
     models, broken = [], []
@@ -107,7 +113,7 @@ def _describe(site: Site, root: Path, checksums: Checksums) -> PageFacts:
     return PageFacts(
         slug=site.page,
         title=_title(html, site.page),
-        href="" if site.folder == root else f"{site.folder.name}/",
+        href=href,
         size_bytes=sum(entry.size_bytes for entry in site.files.values()),
         models=tuple(map(_model, models)),
         checks=(*_check_site(site, html, checksums), *broken, *(check for m in models for check in _check_model(m))),
@@ -115,8 +121,14 @@ def _describe(site: Site, root: Path, checksums: Checksums) -> PageFacts:
 
 
 def _plain_folder(root: Path) -> PageFacts:
-    why = f"there is no {FILE_NAME} that lists its files, so all that is not hidden is served"
-    check = Check(name="The folder was built by webgpu-demo", ok=False, why=why)
+    name = "The folder was built by webgpu-demo"
+    why = (
+        f"there is no {FILE_NAME} that lists its files, so all that is not hidden is served, under the policy of our "
+        "own pages: scripts and styles inside HTML, and whatever lies on other hosts, are refused."
+    )
+    if not root.is_dir():
+        name, why = "The folder is there", f"{root} is gone. Build it again, and reload this page."
+    check = Check(name=name, ok=False, why=why)
     return PageFacts(
         slug="", title=_title(_read(root / INDEX), root.name), href="", size_bytes=0, models=(), checks=(check,)
     )

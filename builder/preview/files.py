@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import re
 from collections import OrderedDict
+from functools import lru_cache
 from urllib.parse import quote
 
 from starlette.datastructures import Headers
@@ -19,18 +20,20 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import Receive, Scope, Send
 
 from builder.policy import site_policy
-from builder.preview.catalog import Catalog, Found, Redirect
+from builder.preview.catalog import Broken, Catalog, Found, Redirect
 from builder.preview.headers import AS_SPACE
 from builder.preview.insert import Insert
 from builder.preview.modes import Modes, Throttle, parse_rate
+from builder.preview.protocol import BREAK_OFF, EXTENSION
 from builder.preview.ranges import names_version, wanted_span
-from builder.preview.zerocopy import BREAK_OFF, EXTENSION
 
 IN_MEMORY_BYTES = 8 << 20
 """Larger texts are sent as they are."""
 WORTH_COMPRESSING_BYTES = 1 << 10
 KEPT_BYTES = 32 << 20
 CHUNK_BYTES = 256 << 10
+LINES = 16
+"""How many rates have a line of their own at a time, which all requests at that rate share."""
 HASHED_NAME = re.compile(r"[.-][0-9a-f]{8,64}\.[a-z0-9]+$")
 """A name with a digest of the contents in it, which therefore never change."""
 COMPRESSED = ("text/", "application/json", "application/manifest+json", "image/svg+xml")
@@ -44,7 +47,7 @@ class Files:
         self._catalog = catalog
         self._insert = insert
         self._kept: OrderedDict[str, bytes] = OrderedDict()
-        self._throttles: dict[str, Throttle] = {}
+        self._lines = lru_cache(maxsize=LINES)(Throttle)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, *, address: str, modes: Modes) -> None:
         """Answer a request for ``address``, a path below the site's root, as the modes have it."""
@@ -58,24 +61,35 @@ class Files:
             query = scope["query_string"].decode("latin-1")
             location = quote(scope["path"]) + "/" + (f"?{query}" if query else "")
             return await RedirectResponse(location)(scope, receive, send)
+        if isinstance(found, Broken):
+            return await PlainTextResponse(f"{found.why}\n", status_code=500)(scope, receive, send)
         if found is None:
             return await PlainTextResponse("not found", status_code=404)(scope, receive, send)
         if modes.offline and MODELS.search(found.name):
             return await send({"type": BREAK_OFF})
-        throttle = self._throttle(modes)
+        throttle = self.line(modes)
         if found.info is None or (_is_text(found) and found.info.st_size <= IN_MEMORY_BYTES):
-            return await self._send_text(scope, send, found, modes, throttle)
+            return await self._send_text(scope, receive, send, found, modes, throttle)
         return await self._send_file(scope, receive, send, found, throttle)
 
-    async def _send_text(self, scope: Scope, send: Send, found: Found, modes: Modes, throttle: Throttle | None) -> None:
+    def line(self, modes: Modes) -> Throttle | None:
+        """The line that requests in these modes share; None where nothing slows them down."""
+        return None if modes.throttle is None else self._lines(parse_rate(modes.throttle))
+
+    async def _send_text(
+        self, scope: Scope, receive: Receive, send: Send, found: Found, modes: Modes, throttle: Throttle | None
+    ) -> None:
         """Send something small and readable, with what the preview adds, compressed where that is wanted."""
-        body = found.body if found.body is not None else await asyncio.to_thread(found.path.read_bytes)
+        try:
+            body = found.body if found.body is not None else await asyncio.to_thread(found.path.read_bytes)
+        except OSError:  # gone since it was found, or not ours to read
+            return await PlainTextResponse("not found", status_code=404)(scope, receive, send)
         headers = Headers(scope=scope)
         if self._insert is not None:
             body = self._insert.into(body, found, worker=headers.get("sec-fetch-dest") == "worker", modes=modes)
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         marks = self._marks(found, modes) | {"vary": "accept-encoding, sec-fetch-dest"}
-        span = wanted_span(headers, size=len(body), etag=etag)
+        span = wanted_span(scope["method"], headers, size=len(body), etag=etag)
         packed = "gzip" in _accepted(headers) and span.whole and len(body) >= WORTH_COMPRESSING_BYTES
         if packed:
             etag = f'{etag[:-1]}-gzip"'
@@ -101,7 +115,7 @@ class Files:
         marks = self._marks(found, Modes()) | {"etag": etag}
         if names_version(headers.get("if-none-match"), etag):
             return await _send(scope, send, 304, marks, b"", None)
-        span = wanted_span(headers, size=info.st_size, etag=etag)
+        span = wanted_span(scope["method"], headers, size=info.st_size, etag=etag)
         if span.count is None:
             return await _send(scope, send, 416, {"content-range": f"bytes */{info.st_size}"}, b"", None)
         marks |= {"content-type": found.kind, "accept-ranges": "bytes", "content-length": str(span.count)}
@@ -136,13 +150,6 @@ class Files:
         """Headers of one file; those of every answer are added by builder/preview/headers.py."""
         cache = "public, max-age=31536000, immutable" if HASHED_NAME.search(found.name) else "no-cache"
         return {"cache-control": cache, "content-security-policy": site_policy() if modes.offline else found.policy}
-
-    def _throttle(self, modes: Modes) -> Throttle | None:
-        if modes.throttle is None:
-            return None
-        if modes.throttle not in self._throttles:
-            self._throttles[modes.throttle] = Throttle(parse_rate(modes.throttle))
-        return self._throttles[modes.throttle]
 
     def _compress(self, etag: str, body: bytes) -> bytes:
         """Compress once per version; the oldest are forgotten first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from builder.policy import EVERY_HOST, SITE_POLICY, SPACE_HEADERS
@@ -19,8 +20,12 @@ class EveryAnswer:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
         async def send_marked(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in DEFAULTS.items():
                     headers.setdefault(name, value)
@@ -28,4 +33,9 @@ class EveryAnswer:
                     del headers["content-security-policy"]
             await send(message)
 
-        await self._app(scope, receive, send_marked)
+        try:
+            await self._app(scope, receive, send_marked)
+        except Exception:  # else uvicorn would answer, and without them
+            if not started:
+                await PlainTextResponse("internal server error\n", 500)(scope, receive, send_marked)
+            raise

@@ -54,10 +54,10 @@ class Modes:
 
 
 def parse_modes(text: str) -> Modes | None:
-    """Read the words of an address; None where one of them is unknown."""
+    """Read the words of an address; None where one of them is unknown, or a rate that is none."""
     words = text.split(",")
     throttle = next((word.removeprefix("throttle=") for word in words if word.startswith("throttle=")), None)
-    if throttle is not None and RATE.fullmatch(throttle) is None:
+    if throttle is not None and _bits_per_second(throttle) is None:
         return None
     known = {"no-webgpu", "offline", "space", f"throttle={throttle}"}
     if not set(words) <= known:
@@ -71,13 +71,18 @@ def parse_rate(text: str) -> float:
     Raises:
         PreviewError: it is none, or too slow for a page ever to appear.
     """
-    match = RATE.fullmatch(text)
-    bits = float(match[1]) * UNITS[match[2].lower()] if match else 0.0
-    if bits < SLOWEST_BITS_PER_SECOND:
+    bits = _bits_per_second(text)
+    if bits is None:
         raise PreviewError(
             f"{text!r} is no rate to slow down to", hint="such as --throttle 10mbit; kbit, mbit and gbit are known"
         )
     return bits
+
+
+def _bits_per_second(text: str) -> float | None:
+    match = RATE.fullmatch(text)
+    bits = float(match[1]) * UNITS[match[2].lower()] if match else 0.0
+    return bits if bits >= SLOWEST_BITS_PER_SECOND else None
 
 
 class Throttle:

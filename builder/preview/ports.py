@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from itertools import chain, islice
 
 from builder.errors import PreviewError
 
@@ -11,17 +12,18 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 """All networks of this machine; only `--lan` listens there."""
 FIRST_PORT = 8000
+HIGHEST_PORT = 65535
 PORTS_TRIED = 100
 WAITING_CONNECTIONS = 512
 
 
 def free_port(first: int = FIRST_PORT, *, host: str = LOOPBACK) -> int:
-    """Find the first port from ``first`` that nobody listens on.
+    """Find the first port from ``first`` that nobody listens on; after the highest, 8000 follows.
 
     Raises:
         PreviewError: a hundred ports in a row are taken.
     """
-    for port in range(first, min(first + PORTS_TRIED, 65536)):
+    for port in islice(chain(range(first, HIGHEST_PORT + 1), range(FIRST_PORT, HIGHEST_PORT)), PORTS_TRIED):
         try:
             _bind(host, port).close()
         except OSError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 
-ONE_RANGE = re.compile(r"bytes=(\d{1,19})-(\d{0,19})|bytes=-(\d{1,19})")
+ONE_RANGE = re.compile(r"bytes=(\d{1,19})-(\d{0,19})|bytes=-(\d{1,19})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,15 +19,15 @@ class Span:
     whole: bool
 
 
-def wanted_span(headers: Headers, *, size: int, etag: str) -> Span:
+def wanted_span(method: str, headers: Headers, *, size: int, etag: str) -> Span:
     """What of a file of ``size`` bytes a request wants.
 
     Several ranges, other units and what is no range give the whole file, which a server may always send (§14.2); so
-    does an If-Range that names another version.
+    does an If-Range that names another version. A range is one of GET only.
     """
     whole = Span(start=0, count=size, whole=True)
     match = ONE_RANGE.fullmatch(headers.get("range", "").strip())
-    if match is None or headers.get("if-range", etag) != etag:
+    if method != "GET" or match is None or headers.get("if-range", etag) != etag:
         return whole
     if match[3] is not None:
         last = int(match[3])

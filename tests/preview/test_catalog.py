@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,78 @@ def test_a_folder_without_a_page_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"family": "fastvlm"}')
     with pytest.raises(PreviewError, match=r"holds no index\.html"):
         check_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "{}", "[]", "[" * 60_000, '{"page": "p"}', '{"page": "p", "generator": "g", "files": [{"path": "a"}]}'],
+    ids=["empty", "cut", "nothing", "list", "deep", "no-files", "no-sizes"],
+)
+def test_a_manifest_that_cannot_be_read_closes_its_folder_and_says_so(
+    make_site: MakeSite, serve: Serve, text: str
+) -> None:
+    site = make_site()
+    (site / "notes.txt").write_text("mine")
+    client = serve(site, tools=True)
+    assert client.get("/").status_code == 200
+    good = (site / "manifest.json").read_text()
+    (site / "manifest.json").write_text(text)
+    for name in ("", "index.html", "notes.txt", "app/main.js", "manifest.json", "missing"):
+        answer = client.get(f"/{name}")
+        assert answer.status_code == 500
+        assert f"{site / 'manifest.json'} cannot be read, so nothing of its folder is served" in answer.text
+    assert "webgpu-demo build" in client.get("/_preview/").text
+    (check,) = client.get("/_preview/state.json").json()["pages"][0]["checks"]
+    assert (check["name"], check["ok"]) == ("The site's manifest can be read", False)
+    (site / "manifest.json").write_text(good)
+    assert client.get("/").status_code == 200
+
+
+def test_a_manifest_that_is_a_link_to_nothing_closes_its_folder(make_site: MakeSite, serve: Serve) -> None:
+    site = make_site()
+    (site / "manifest.json").unlink()
+    (site / "manifest.json").symlink_to(site / "gone.json")
+    assert serve(site).get("/app/main.js").status_code == 500
+
+
+def test_one_broken_site_of_several_is_closed_and_the_others_are_served(tmp_path: Path, serve: Serve) -> None:
+    for name in ("one", "two"):
+        write_site(tmp_path / name)
+    (tmp_path / "index.html").write_text("both")
+    (tmp_path / "notes.txt").write_text("mine")
+    client = serve(tmp_path, tools=True)
+    (tmp_path / "two/manifest.json").write_text("{")
+    assert client.get("/").text == "both"
+    assert client.get("/one/app/main.js").status_code == 200
+    assert client.get("/two", follow_redirects=True).status_code == client.get("/two/app/main.js").status_code == 500
+    assert client.get("/notes.txt").status_code == 404
+    assert [page["slug"] for page in client.get("/_preview/state.json").json()["pages"]] == ["p", "two"]
+
+
+def test_the_manifest_of_something_else_closes_nothing(tmp_path: Path, serve: Serve) -> None:
+    (tmp_path / "index.html").write_text("an app")
+    (tmp_path / "manifest.json").write_text('{"name": "an app", "icons": []}')
+    assert serve(tmp_path).get("/").text == "an app"
+
+
+def test_a_site_put_into_a_plain_folder_makes_it_a_folder_of_sites(tmp_path: Path, serve: Serve) -> None:
+    (tmp_path / "index.html").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    client = serve(tmp_path)
+    assert client.get("/notes.txt").status_code == 200
+    write_site(tmp_path / "site")
+    assert client.get("/notes.txt").status_code == 404
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_a_folder_that_is_gone_is_not_found_and_the_landing_page_says_so(
+    make_site: MakeSite, serve: Serve, built: bool
+) -> None:
+    site = make_site()
+    if not built:
+        (site / "manifest.json").unlink()
+    client = serve(site, tools=True)
+    assert client.get("/").status_code == 200
+    shutil.rmtree(site)
+    assert client.get("/").status_code == client.get("/app/main.js").status_code == 404
+    assert f"{site} is gone" in client.get("/_preview/").text

@@ -9,6 +9,8 @@ import pytest
 
 from builder.errors import PreviewError
 from builder.preview import Modes
+from builder.preview.catalog import Catalog
+from builder.preview.files import Files
 from builder.preview.modes import Throttle, parse_modes, parse_rate
 from tests.preview.conftest import MakeSite, Serve
 
@@ -18,6 +20,7 @@ def test_modes_are_read_from_an_address_as_they_are_written() -> None:
     assert parse_modes(",".join(every.words())) == every
     assert parse_modes("no-webgpu") == Modes(webgpu=False)
     assert [parse_modes(text) for text in ("", "fast", "no-webgpu,fast", "throttle=quick")] == [None] * 4
+    assert [parse_modes(f"throttle={rate}") for rate in ("0mbit", "1kbit", "0.001kbit")] == [None] * 3, "too slow"
     assert Modes(webgpu=False, throttle="1mbit").joined(Modes(throttle="2mbit", space=True)) == Modes(
         webgpu=False, throttle="2mbit", space=True
     )
@@ -53,6 +56,17 @@ def test_a_throttled_download_takes_its_time_and_is_whole(make_site: MakeSite, s
     assert time.monotonic() - began >= 0.9 * len(whole) / 1e6
     assert answer.content == whole
     assert client.get("/models/m/onnx/model.onnx").content == whole
+
+
+def test_a_rate_that_is_none_is_not_found_and_many_rates_are_not_kept(make_site: MakeSite, serve: Serve) -> None:
+    client = serve(make_site(), tools=True)
+    for rate in ("1kbit", "0mbit", "fast"):
+        assert client.get(f"/_preview/as/throttle={rate}/").status_code == 404
+    files = Files(Catalog(make_site()))
+    lines = [files.line(Modes(throttle=f"{number}mbit")) for number in range(1, 100)]
+    assert files.line(Modes(throttle="99Mbit")) is lines[-1], "one rate is one line"
+    assert files.line(Modes(throttle="1mbit")) is not lines[0], "the oldest are forgotten"
+    assert files.line(Modes()) is None
 
 
 def test_offline_breaks_the_connection_at_the_model_only(make_site: MakeSite, serve: Serve) -> None:

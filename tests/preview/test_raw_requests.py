@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,3 +167,52 @@ def test_requests_sent_in_one_piece_are_answered_in_turn(port: int) -> None:
     answer = send(port, one * 5 + last)
     assert answer.count(b"HTTP/1.1 206") == answer.count(b"\r\n\r\n\x00\x01\x02\x03") == 5
     assert answer.count(b"HTTP/1.1 200") == 1
+
+
+@pytest.mark.parametrize("line", [b"GARBAGE", b"GET /\xc3\xbc HTTP/1.1", b"GET / HTTP/1.1\r\nHost : a"])
+def test_what_cannot_be_read_is_refused_with_every_header(port: int, line: bytes) -> None:
+    answer = send(port, line + b"\r\n\r\n", end=True).lower()
+    assert answer.startswith(b"http/1.1 400")
+    for name in (b"opener-policy: same-origin", b"embedder-policy: require-corp", b"resource-policy: cross-origin"):
+        assert answer.count(b"cross-origin-" + name) == 1
+    assert answer.count(b"x-content-type-options: nosniff") == 1
+
+
+def test_a_target_in_absolute_form_is_a_path_of_its_host(port: int) -> None:
+    assert get(port, b"http://127.0.0.1:%d/app/main.js" % port).startswith(b"HTTP/1.1 200")
+    assert get(port, b"HTTP://localhost", b"evil.example").startswith(b"HTTP/1.1 200"), "the Host header is ignored"
+    for target in (b"http://evil.example/", b"http://127.0.0.1@evil.example/", b"http:///", b"ftp://127.0.0.1/"):
+        assert get(port, target).split(b" ", 2)[1] == b"400"
+    assert get(port, b"http://127.0.0.1/../secret.txt").split(b" ", 2)[1] == b"404"
+
+
+FEW_DESCRIPTORS = """
+import resource, sys
+from pathlib import Path
+from builder.preview import preview, protocol
+protocol.PATIENCE_S = 1.0
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+preview(Path(sys.argv[1]), open_browser=False, on_ready=lambda address: print(address, flush=True))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of descriptors to set")
+def test_silent_connections_more_than_there_are_descriptors_hold_nobody_up_for_long(tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site")
+    process = subprocess.Popen([sys.executable, "-c", FEW_DESCRIPTORS, str(site)], stdout=subprocess.PIPE, text=True)
+    links: list[socket.socket] = []
+    try:
+        assert process.stdout is not None
+        number = httpx.URL(process.stdout.readline().strip()).port
+        assert number is not None
+        for index in range(100):
+            links.append(socket.create_connection(("127.0.0.1", number), timeout=20))
+            links[-1].sendall((b"", b"GET / HTTP/1.1\r\nHost: 127.0", b"POST /_preview/report HTTP/1.1\r\n")[index % 3])
+        assert get(number, b"/").startswith(b"HTTP/1.1 200")
+        for link in links:
+            assert link.recv(1) == b"", "it was closed"
+    finally:
+        for link in links:
+            link.close()
+        process.terminate()
+        process.communicate(timeout=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -10,9 +11,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from builder.errors import PreviewError
 from builder.preview import check_port, running_server
+from builder.preview.access import Access, Recorder
+from builder.preview.headers import EveryAnswer
 from builder.preview.server import free_port
 
 CONTENT = bytes(range(256)) * 1024
@@ -27,7 +32,7 @@ FILES = {
     "app/main.js": "text/javascript; charset=utf-8",
     "runtime/ort.mjs": "text/javascript; charset=utf-8",
     "runtime/ort.wasm": "application/wasm",
-    "manifest.json": "application/json",
+    "data/all/manifest.json": "application/json",
     "models/model.onnx": "application/octet-stream",
     "models/model.onnx_data": "application/octet-stream",
     "sample/scenes.webm": "video/webm",
@@ -147,6 +152,16 @@ def test_head_gives_the_headers_without_the_body(client: httpx.Client) -> None:
     assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, str(len(CONTENT)), b"")
 
 
+@pytest.mark.parametrize("name", ["big.bin", "app/main.js"])
+def test_a_range_is_for_get_only_and_its_unit_is_in_any_case(client: httpx.Client, name: str) -> None:
+    whole = client.head(name, headers={"range": "bytes=0-3"})
+    assert (whole.status_code, whole.headers["content-length"]) == (200, str(len(client.get(name).content)))
+    assert "content-range" not in whole.headers
+    assert client.head(name, headers={"range": "bytes=999999999-"}).status_code == 200
+    part = client.get(name, headers={"range": "Bytes=0-3"})
+    assert (part.status_code, part.content) == (206, client.get(name).content[:4])
+
+
 def test_a_folder_without_slash_is_redirected_with_its_query(client: httpx.Client) -> None:
     answer = client.get("/sub?device=wasm&q=a%20b")
     assert (answer.status_code, answer.headers["location"]) == (307, "/sub/?device=wasm&q=a%20b")
@@ -232,6 +247,16 @@ def test_a_taken_port_is_refused_with_a_free_one(site: Path) -> None:
         assert free_port(port) == free
 
 
+def test_after_the_highest_port_the_next_free_one_is_a_low_one() -> None:
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):  # somebody else has it, which is as good
+            taken.bind(("127.0.0.1", 65535))
+            taken.listen()
+        with pytest.raises(PreviewError, match="port 65535 cannot be used: address already in use") as caught:
+            check_port(65535)
+    assert 8000 <= int(caught.value.hint.rpartition(" ")[2]) < 65535
+
+
 def test_many_requests_at_once_are_all_answered(client: httpx.Client) -> None:
     answers: list[bytes] = []
 
@@ -251,3 +276,34 @@ def test_an_unreadable_file_does_not_end_the_server(client: httpx.Client, site: 
     os.mkfifo(site / "pipe.bin")
     assert client.get("pipe.bin").status_code == 404
     assert client.get("/").status_code == 200
+    (site / "gone.txt").write_text("here")
+    (site / "gone.txt").chmod(0)
+    assert client.get("gone.txt").status_code == (200 if os.geteuid() == 0 else 404)
+
+
+def test_what_this_program_fails_at_is_said_and_answered_with_every_header() -> None:
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("no\x1b[2Jt well")
+
+    lines: list[str] = []
+    app = Recorder(EveryAnswer(fail), Access(on_line=lines.append))
+    answer = TestClient(app, raise_server_exceptions=False).get("/a")
+    assert (answer.status_code, answer.text) == (500, "internal server error\n")
+    assert {name: answer.headers.get(name) for name in MARKS} == MARKS
+    assert lines[0].startswith("this program failed at /a: RuntimeError(")
+    assert "\x1b" not in lines[0]
+
+
+def test_what_goes_on_beside_the_server_does_not_end_in_silence(site: Path) -> None:
+    class Failing:
+        sites = (site,)
+
+        @property
+        def folders(self) -> tuple[Path, ...]:
+            raise OSError("the system has no more watches")
+
+        def fresh(self) -> dict[str, bytes | Path]:
+            return {}
+
+    with pytest.raises(OSError, match="no more watches"), running_server(site, source=Failing()) as address:
+        assert httpx.get(address, trust_env=False).status_code == 200, "the server goes on"

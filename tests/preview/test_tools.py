@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import httpx
+import pytest
 import yaml
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
-from builder.preview.access import Access, Visit
+from builder.preview.access import Access, Recorder, Visit
 from builder.preview.space import other_origin
 from tests.conftest import MakeModel
 from tests.preview.conftest import MakeSite, Serve, write_site
@@ -103,16 +106,52 @@ def test_a_report_of_another_site_is_not_taken(make_site: MakeSite, serve: Serve
     assert client.get("/_preview/count.json").json()["outside"] == {}
 
 
+BROKEN = "http://[::1"
+
+
+@pytest.mark.parametrize(
+    ("body", "origin", "status"),
+    [
+        (b"[" * 60_000, None, 400),
+        (b"\xff", None, 400),
+        (b"null", None, 400),
+        (b'{"page": "/", "requests": [{"url": 1}]}', None, 400),
+        (b'{"page": "/", "requests": 3}', None, 400),
+        (b'{"page": "/", "requests": []}', BROKEN, 403),
+        (json.dumps({"page": "/", "requests": [{"url": BROKEN, "refused": False}]}).encode(), None, 204),
+    ],
+)
+def test_a_malformed_report_is_refused_and_counts_nothing(
+    make_site: MakeSite, serve: Serve, body: bytes, origin: str | None, status: int
+) -> None:
+    client = serve(make_site(), tools=True)
+    headers = {"origin": origin or str(client.base_url).rstrip("/")}
+    assert client.post("/_preview/report", content=body, headers=headers).status_code == status
+    counted = client.get("/_preview/count.json").json()
+    assert (counted["outside"], counted["refused"]) == ({}, {})
+
+
 def test_the_log_has_a_line_for_each_visit_and_no_control_characters() -> None:
     lines: list[str] = []
     access = Access(names=("127.0.0.1",), on_line=lines.append)
     access.note(Visit(method="GET", address="/a", status=206, size_bytes=1500, took_s=0.002, span="bytes=0-1499"))
     access.note_outside("https://a.example/x?q=1", page="/", refused=False)
     access.note_outside("data:text/plain,x", page="/", refused=False)
+    access.note_outside("https://me:secret@b.example/\x9b2J\x07", page="/\x1b]0;title\x07\r", refused=True)
     assert lines == [
         "206 GET /a bytes=0-1499 1.5 kB 2 ms",
         "LEFT THIS MACHINE: https://a.example/x, asked for by /",
+        r"refused by its policy: https://b.example/\x9b2J\x07, asked for by /\x1b]0;title\x07\r",
     ]
+
+
+def test_what_a_request_has_of_control_characters_does_not_reach_the_terminal() -> None:
+    lines: list[str] = []
+    app = Recorder(PlainTextResponse("here", 206), Access(on_line=lines.append))
+    TestClient(app).get("/a%1b%5b2J?%7f", headers={"range": b"bytes=\x9b2J"})
+    (line,) = lines
+    assert line.startswith(r"206 GET /a\x1b[2J?")
+    assert line.isprintable()
 
 
 def test_the_view_as_space_frames_this_server_by_its_other_name(make_site: MakeSite, serve: Serve) -> None:
