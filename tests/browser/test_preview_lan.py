@@ -1,7 +1,7 @@
 """`preview --lan --https`: a browser on another host, which trusts the authority, gets a secure page and its camera.
 
-The other host is a network namespace, where the system lets us make one; otherwise the browser runs on this host and
-comes over an address of its own network. The certificate, the guide and the checks are the same.
+The other host is a network namespace. Where the system lets us make none, the browser runs on this host and comes over
+an address of its own network: that shows the guide, but proves nothing of a camera elsewhere, and that test is skipped.
 """
 
 from __future__ import annotations
@@ -129,6 +129,8 @@ def launch(
 def test_a_phone_that_trusts_the_authority_gets_the_camera(
     told: dict[str, Any], other_host: OtherHost, launch: Callable[[Path | None], Browser]
 ) -> None:
+    if not other_host.command:
+        pytest.skip("this machine may make no network namespace, and a browser on the same host proves nothing")
     port = told["address"].rstrip("/").rpartition(":")[2]
     address = f"https://{other_host.address}:{port}/"
     browser = launch(Path(told["certificate"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,10 +40,13 @@ def wait_for_marker(watch: Watch, marker: str) -> None:
     watch.page.wait_for_selector(f"main[data-edited='{marker}']", state="attached", timeout=30_000)
 
 
-def edit(template: Path, marker: str) -> None:
+def edit(template: Path, marker: str, *, replace: bool = False) -> None:
+    """Save base.html, in place or, as most editors do, as another file that takes its place."""
     page = template / "base.html"
     start, _, rest = page.read_text().partition("<main")
-    page.write_text(f'{start}<main data-edited="{marker}"{rest[rest.index(">") :]}')
+    saved = page.with_name("base.html.new") if replace else page
+    saved.write_text(f'{start}<main data-edited="{marker}"{rest[rest.index(">") :]}')
+    saved.replace(page)
 
 
 def test_an_edit_is_seen_within_a_second_where_the_visitor_was(
@@ -54,15 +58,16 @@ def test_an_edit_is_seen_within_a_second_where_the_visitor_was(
     watch.wait_until("document.body.scrollHeight >= 5000", seconds=30)
     watch.page.evaluate("scrollTo(0, 1234)")
     took = []
-    for number in range(4):
+    for number in range(8):
         began = time.monotonic()
-        edit(template, str(number))
+        edit(template, str(number), replace=number % 2 == 1)
         wait_for_marker(watch, str(number))
         took.append(time.monotonic() - began)
         watch.wait_until("Math.abs(scrollY - 1234) < 2", seconds=20)
     print(f"\nfrom saving a template to the new page: {', '.join(f'{t:.2f} s' for t in took)}")
-    # The issue's bound; the best of four, because the machine may be busy with other things.
-    assert min(took) < 1
+    # The issue's bound, for saving in place and for saving as another file.
+    assert statistics.median(took[::2]) < 1
+    assert statistics.median(took[1::2]) < 1
     assert not watch.errors
     assert not watch.violations
 
