@@ -176,7 +176,7 @@ class Catalog:
             try:
                 site = read_site(folder)
             except PreviewError as error:
-                site = Broken(folder=folder, why=f"{error.message}. {error.hint}.")
+                site = Broken(folder=folder, why=f"{error.message}; {error.hint}")
             self._read[folder] = (changed, site)
         return self._read[folder][1]
 
@@ -202,7 +202,7 @@ def read_site(folder: Path) -> Site | None:
             files={entry["path"]: parse(FileEntry, entry) for entry in record["files"]},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else repr(error)
+        why = str(error) if isinstance(error, OSError | json.JSONDecodeError) else repr(error)
         raise PreviewError(
             f"{path} cannot be read, so nothing of its folder is served: {why}",
             hint="build the site again: webgpu-demo build",

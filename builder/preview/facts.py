@@ -26,7 +26,7 @@ LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 TIER_NAMES = {
     "webgpu-f16": "WebGPU with 16-bit floats",
     "webgpu": "WebGPU",
-    "wasm": "without WebGPU",
+    "wasm": "Without WebGPU",
 }
 
 
@@ -60,7 +60,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class PageFacts:
-    """One page of the folder; ``href`` is where it is, relative to the root."""
+    """One page of the folder; ``href`` is where it is, relative to the root, and ``served`` whether anything is."""
 
     slug: str
     title: str
@@ -68,6 +68,7 @@ class PageFacts:
     size_bytes: int
     models: tuple[Model, ...]
     checks: tuple[Check, ...]
+    served: bool = True
 
 
 class Checksums:
@@ -98,9 +99,8 @@ def _describe(site: Site | Broken, root: Path, checksums: Checksums) -> PageFact
     href = "" if site.folder == root else f"{site.folder.name}/"
     if isinstance(site, Broken):
         check = Check(name="The site's manifest can be read", ok=False, why=site.why)
-        return PageFacts(
-            slug=site.folder.name, title=site.folder.name, href=href, size_bytes=0, models=(), checks=(check,)
-        )
+        name = site.folder.name
+        return PageFacts(slug=name, title=name, href=href, size_bytes=0, models=(), checks=(check,), served=False)
     html = _read(site.folder / INDEX)
     manifests = [path for path in site.files if re.fullmatch(rf"models/[^/]+/{FILE_NAME}", path)]
     models, broken = [], []
@@ -123,7 +123,7 @@ def _describe(site: Site | Broken, root: Path, checksums: Checksums) -> PageFact
 def _plain_folder(root: Path) -> PageFacts:
     name = "The folder was built by webgpu-demo"
     why = (
-        f"there is no {FILE_NAME} that lists its files, so all that is not hidden is served, under the policy of our "
+        f"No {FILE_NAME} lists its files, so all that is not hidden is served, under the policy of our "
         "own pages: scripts and styles inside HTML, and whatever lies on other hosts, are refused."
     )
     if not root.is_dir():

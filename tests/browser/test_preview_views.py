@@ -46,7 +46,7 @@ def test_the_landing_page_is_all_green_for_a_site_as_it_was_built(open_page: Ope
     headers = watch.page.inner_text("[data-role=headers]")
     assert "require-corp" in headers
     assert "not sent" not in headers
-    assert watch.page.inner_text("[data-role=summary]") == "requests that left this machine: 0"
+    assert watch.page.inner_text("[data-role=summary]") == "Requests that left this machine: 0"
     take_pictures(watch, "landing")
     watch.page.set_viewport_size(DESKTOP)
     watch.page.click("text=Open")

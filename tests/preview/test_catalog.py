@@ -102,7 +102,9 @@ def test_a_manifest_that_cannot_be_read_closes_its_folder_and_says_so(
         answer = client.get(f"/{name}")
         assert answer.status_code == 500
         assert f"{site / 'manifest.json'} cannot be read, so nothing of its folder is served" in answer.text
-    assert "webgpu-demo build" in client.get("/_preview/").text
+    html = client.get("/_preview/").text
+    assert "build the site again: webgpu-demo build" in html
+    assert 'href="/"' not in html, "there is nothing to open"
     (check,) = client.get("/_preview/state.json").json()["pages"][0]["checks"]
     assert (check["name"], check["ok"]) == ("The site's manifest can be read", False)
     (site / "manifest.json").write_text(good)
