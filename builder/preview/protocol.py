@@ -14,12 +14,15 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
 from typing import BinaryIO, cast
 from urllib.parse import unquote
+from weakref import WeakKeyDictionary
 
 import h11
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from builder.preview.headers import DEFAULTS
 
@@ -28,6 +31,8 @@ BREAK_OFF = "preview.break_off"
 """A message of our own: end the connection without an answer, which is what a page sees of a network that is gone."""
 PATIENCE_S = 15.0
 """How long a request may take to arrive. Pages send small ones; only answers are long."""
+DESCRIPTORS = 1024
+"""How many a process has at least where the system does not say."""
 ABSOLUTE = re.compile(rb"https?://([^/]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -65,16 +70,28 @@ class FileProtocol(H11Protocol):
         self.transport.close()
 
     def _watch_the_clock(self) -> None:
-        """Start when a request is awaited or has begun, stop when it is whole; more bytes give no more time."""
+        """Start when a request is awaited or has begun, stop when it is whole; more bytes give no more time.
+
+        Half of all descriptors may wait: beyond that, who has waited longest makes room.
+        """
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._stop_the_clock()
         elif self._patience is None:
-            self._patience = self.loop.call_later(PATIENCE_S, self.transport.abort)
+            waiting = WAITING.setdefault(self.server_state, {})
+            if len(waiting) >= _descriptors() // 2:
+                next(iter(waiting))._give_up()
+            waiting[self] = None
+            self._patience = self.loop.call_later(PATIENCE_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._stop_the_clock()
+        self.transport.abort()
 
     def _stop_the_clock(self) -> None:
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+            WAITING[self.server_state].pop(self)
 
     async def _with_extension(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_or_copy(message: Message) -> None:
@@ -100,6 +117,19 @@ class FileProtocol(H11Protocol):
         except (ConnectionError, OSError):
             self.cycle.disconnected = True  # the browser went away, as it does when a video is wound forward
             self.transport.close()
+
+
+WAITING: WeakKeyDictionary[ServerState, dict[FileProtocol, None]] = WeakKeyDictionary()
+"""The connections of each server on which a whole request is awaited, the oldest first."""
+
+
+def _descriptors() -> int:
+    if sys.platform == "win32":
+        return DESCRIPTORS
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else sys.maxsize
 
 
 def _read_absolute_form(scope: Scope) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -35,7 +37,16 @@ from builder.preview.insert import Insert
 from builder.preview.lan import Lan, find_lan, is_private
 from builder.preview.modes import Modes, parse_rate
 from builder.preview.phone import Invitation, phone_application
-from builder.preview.ports import EVERYWHERE, FIRST_PORT, LOOPBACK, check_port, claim_port, free_port, port_of
+from builder.preview.ports import (
+    EVERYWHERE,
+    FIRST_PORT,
+    LOOPBACK,
+    WAITING_CONNECTIONS,
+    check_port,
+    claim_port,
+    free_port,
+    port_of,
+)
 from builder.preview.protocol import FileProtocol
 from builder.preview.tools import PLACE, Tools
 from builder.preview.watch import Live, Source
@@ -159,7 +170,7 @@ def preview(
             on_started=announce,
             on_stopping=live.close if live is not None else None,
             tasks=tasks,
-            on_failure=lambda task, error: say(f"{task.loss}: {error!r}"),
+            on_failure=lambda loss, error: say(f"{loss}: {error}"),
         )
         with contextlib.suppress(KeyboardInterrupt):  # raised again by uvicorn once all connections are closed
             server.run(sockets=[listener])
@@ -192,7 +203,7 @@ def running_server(
             on_started=started.set,
             on_stopping=live.close if live is not None else None,
             tasks=_live_tasks(live),
-            on_failure=lambda task, error: failures.append(error),
+            on_failure=lambda loss, error: failures.append(error),
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="preview", daemon=True)
         thread.start()
@@ -253,27 +264,38 @@ class _Server(uvicorn.Server):
         on_started: Callable[[], None],
         on_stopping: Callable[[], None] | None = None,
         tasks: Sequence[Task] = (),
-        on_failure: Callable[[Task, BaseException], None] = lambda task, error: None,
+        on_failure: Callable[[str, BaseException], None] = lambda loss, error: None,
     ) -> None:
         super().__init__(config)
         self._on_failure = on_failure
+        self._full = False
         self._on_started = on_started
         self._on_stopping = on_stopping
         self._to_start = tasks
         self._running: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._note)
         await super().startup(sockets)
         if self.started:
             self._running = [asyncio.create_task(self._attend(task)) for task in self._to_start]
             self._on_started()
+
+    def _note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Say once that no file can be opened: asyncio says so hundreds of times a second, and goes on by itself."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif not self._full:
+            self._full = True
+            self._on_failure("more connections than `ulimit -n` allows, so new ones wait", error)
 
     async def _attend(self, task: Task) -> None:
         """Run a task; the server goes on without it, and says so."""
         try:
             await task.run()
         except Exception as error:
-            self._on_failure(task, error)
+            self._on_failure(task.loss, error)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._on_stopping is not None:
@@ -314,6 +336,7 @@ def _config(app: ASGIApp, credentials: Credentials | None) -> uvicorn.Config:
         lifespan="off",
         ws="none",
         server_header=False,
+        backlog=WAITING_CONNECTIONS,
         timeout_graceful_shutdown=1,  # a browser keeps connections open; Ctrl-C does not wait for it
         ssl_certfile=credentials.cert if credentials is not None else None,
         ssl_keyfile=credentials.key if credentials is not None else None,

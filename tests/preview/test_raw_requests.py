@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -190,16 +191,18 @@ FEW_DESCRIPTORS = """
 import resource, sys
 from pathlib import Path
 from builder.preview import preview, protocol
-protocol.PATIENCE_S = 1.0
+protocol.PATIENCE_S = float(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 preview(Path(sys.argv[1]), open_browser=False, on_ready=lambda address: print(address, flush=True))
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of descriptors to set")
-def test_silent_connections_more_than_there_are_descriptors_hold_nobody_up_for_long(tmp_path: Path) -> None:
-    site = write_site(tmp_path / "site")
-    process = subprocess.Popen([sys.executable, "-c", FEW_DESCRIPTORS, str(site)], stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("patience_s", ["1", "3600"], ids=["closed-in-time", "the-oldest-make-room"])
+def test_silent_connections_more_than_there_are_descriptors_hold_nobody_up(tmp_path: Path, patience_s: str) -> None:
+    command = [sys.executable, "-c", FEW_DESCRIPTORS, str(write_site(tmp_path / "site")), patience_s]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    parts = (b"", b"GET / HTTP/1.1\r\nHost: 127.0", b"POST /_preview/report HTTP/1.1\r\n")
     links: list[socket.socket] = []
     try:
         assert process.stdout is not None
@@ -207,10 +210,12 @@ def test_silent_connections_more_than_there_are_descriptors_hold_nobody_up_for_l
         assert number is not None
         for index in range(100):
             links.append(socket.create_connection(("127.0.0.1", number), timeout=20))
-            links[-1].sendall((b"", b"GET / HTTP/1.1\r\nHost: 127.0", b"POST /_preview/report HTTP/1.1\r\n")[index % 3])
+            with contextlib.suppress(ConnectionError):  # closed already
+                links[-1].sendall(parts[index % 3])
         assert get(number, b"/").startswith(b"HTTP/1.1 200")
-        for link in links:
-            assert link.recv(1) == b"", "it was closed"
+        for link in links if patience_s == "1" else links[:60]:
+            with contextlib.suppress(ConnectionResetError):
+                assert link.recv(1) == b"", "it was closed"
     finally:
         for link in links:
             link.close()
