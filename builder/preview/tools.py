@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -127,10 +127,13 @@ class Tools:
             return PlainTextResponse("method not allowed", status_code=405, headers={"allow": "POST"})
         own = request.headers.get("origin", "").partition("://")[2] == request.headers.get("host", "")
         body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LONGEST_REPORT_BYTES:
-                return PlainTextResponse("too long", status_code=413, headers={"connection": "close"})
+        try:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LONGEST_REPORT_BYTES:
+                    return PlainTextResponse("too long", status_code=413, headers={"connection": "close"})
+        except ClientDisconnect:
+            return PlainTextResponse("half a report", status_code=400)  # to nobody
         try:
             report = json.loads(body)
             entries = [(str(e["url"])[:2000], bool(e["refused"])) for e in report["requests"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import pytest
 import yaml
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
+from starlette.types import Message
 
+from builder.preview import Modes
 from builder.preview.access import Access, Recorder, Visit
+from builder.preview.server import application
 from builder.preview.space import other_origin
 from tests.conftest import MakeModel
 from tests.preview.conftest import MakeSite, Serve, write_site
@@ -152,6 +156,22 @@ def test_what_a_request_has_of_control_characters_does_not_reach_the_terminal() 
     (line,) = lines
     assert line.startswith(r"206 GET /a\x1b[2J?")
     assert line.isprintable()
+
+
+def test_a_page_that_leaves_in_the_middle_of_its_report_is_no_failure(make_site: MakeSite) -> None:
+    async def leave() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    lines: list[str] = []
+    sent: list[Message] = []
+    access = Access(on_line=lines.append)
+    app = application(make_site(), names=["a"], access=access, modes=Modes(), live=None, tools=True)
+    scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": "/_preview/report", "query_string": b""}
+    asyncio.run(app({**scope, "headers": [(b"host", b"a")]}, leave, send))
+    assert (lines, sent[0]["status"]) == ([], 400)
 
 
 def test_the_view_as_space_frames_this_server_by_its_other_name(make_site: MakeSite, serve: Serve) -> None:
