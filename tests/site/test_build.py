@@ -234,6 +234,15 @@ def test_build_with_a_manifest_that_points_outside_refuses(
         build("camera-caption", model=model, out=tmp_path / "site")
 
 
+def test_build_with_a_model_that_links_to_other_files_refuses(make_model: MakeModel, tmp_path: Path) -> None:
+    model = make_model()
+    (model / "config.json").rename(tmp_path / "secret.txt")
+    (model / "config.json").symlink_to("../secret.txt")
+    with pytest.raises(ModelError, match=r"config\.json is a link"):
+        build("camera-caption", model=model, out=tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a b"])
 def test_build_with_an_unsafe_model_name_refuses(
     name: str, make_model: MakeModel, edit_manifest: EditManifest, tmp_path: Path
