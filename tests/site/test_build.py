@@ -274,3 +274,17 @@ def test_build_of_a_page_that_no_server_can_help_refuses_one(tmp_path: Path, mon
     with pytest.raises(SiteError, match="photo-search cannot work with a server"):
         build("photo-search", server="https://somebody-search.hf.space", out=tmp_path / "site")
     assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize("option", ["model_url", "server"])
+def test_build_lets_no_address_write_into_the_policy(option: str, tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match=f"{option} is no address"):
+        build("camera-caption", out=tmp_path / "site", **{option: "https://x.example; script-src 'unsafe-inline'/m"})
+    with pytest.raises(SiteError, match="a redirect's origin is no address"):
+        build("camera-caption", out=tmp_path / "site", origins=["https://a *"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_build_with_an_empty_title_refuses(tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match="the title is empty"):
+        build("camera-caption", out=tmp_path / "site", title=" ")
