@@ -181,7 +181,7 @@ def _run_npm(folder: Path) -> None:
     )
     if done.returncode:
         raise RuntimeError(
-            f"`npm ci` could not fetch the browser runtime (exit {done.returncode}):\n{done.stdout[-2000:]}"
+            f"`npm ci` could not fetch the browser runtime (exit {done.returncode}):\n{str(done.stdout)[-2000:]}"
         )
 
 
