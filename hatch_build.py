@@ -41,6 +41,8 @@ VENDORED = {
 transformers.min.js has onnxruntime-web's script inside already; the packages after these two go only into sites whose
 page names them."""
 
+UNPACKED = frozenset({"node_modules", "__pycache__", "screenshots"})
+"""What of web_template/ and spaces/ no site and no Space needs."""
 LICENCES_NAME = "THIRD_PARTY_LICENSES.md"
 COPYRIGHT = {"onnxruntime-web": "Microsoft Corporation", "onnxruntime-common": "Microsoft Corporation"}
 """Holders where the package names only the person who uploads it."""
@@ -179,7 +181,7 @@ def _run_npm(folder: Path) -> None:
     )
     if done.returncode:
         raise RuntimeError(
-            f"`npm ci` could not fetch the browser runtime (exit {done.returncode}):\n{done.stdout[-2000:]}"
+            f"`npm ci` could not fetch the browser runtime (exit {done.returncode}):\n{str(done.stdout)[-2000:]}"
         )
 
 
@@ -231,12 +233,12 @@ def _standard_text(package: dict[str, Any]) -> str:
 
 
 def _package_data(folder: Path, target: str) -> dict[str, str]:
-    """Map every file below the folder to its place in the wheel, without node_modules and unfinished folders."""
+    """Map the files below the folder to their places in the wheel, but for hidden ones and `UNPACKED`."""
     return {
         str(path): f"{target}/{path.relative_to(folder).as_posix()}"
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-        and not any(p == "node_modules" or p.endswith(".part") for p in path.relative_to(folder).parts)
+        and not any(part in UNPACKED or part.startswith(".") for part in path.relative_to(folder).parts)
     }
 
 

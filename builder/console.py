@@ -1,13 +1,15 @@
 """What a command says: progress to stderr, data to stdout.
 
 ``--json`` makes stdout one JSON document, ``--quiet`` silences progress; errors are always shown. The verbs know
-nothing of this module's settings: they are handed `Console.progress` as their ``report``.
+nothing of this module's settings: they are handed `Console.progress` as their ``report``. Names and words of others
+come through here, so what would steer a terminal is shown and not sent.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -21,6 +23,14 @@ from rich.text import Text
 
 from builder.redaction import redact
 
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tab and newline, and those that turn the direction of what follows."""
+
+
+def shown(text: str) -> str:
+    """A text as a terminal may have it: without tokens, and with control characters as escapes (``\\x1b``)."""
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), redact(text))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Console:
@@ -32,12 +42,12 @@ class Console:
     def progress(self, line: str) -> None:
         """Say what is being done."""
         if not self.quiet:
-            Terminal(stderr=True, highlight=False).print(Text(redact(line), style="dim"))
+            Terminal(stderr=True, highlight=False).print(Text(shown(line), style="dim"))
 
     def text(self, line: str) -> None:
         """Print one line of the answer for people; with ``--json`` `data` answers instead."""
         if not self.as_json:
-            Terminal(highlight=False, soft_wrap=True).print(Text(redact(line)))
+            Terminal(highlight=False, soft_wrap=True).print(Text(shown(line)))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print the answer as a table; every column but the first two is made of numbers."""
@@ -47,26 +57,29 @@ class Console:
         for number, name in enumerate(columns):
             table.add_column(name, justify="left" if number < 2 else "right", no_wrap=True)
         for row in rows:
-            table.add_row(*(Text(redact(cell)) for cell in row))
+            table.add_row(*(Text(shown(cell)) for cell in row))
         Terminal(highlight=False).print(table)
 
     def data(self, value: object) -> None:
-        """Print the answer as JSON, where it was asked for. Dataclasses become objects, paths strings."""
+        """Print the answer as JSON, where it was asked for. Dataclasses become objects, paths strings.
+
+        In ASCII: then it is the same in every encoding, and holds nothing that steers a terminal.
+        """
         if self.as_json:
-            print(redact(json.dumps(value, indent=2, ensure_ascii=False, default=_plain)), flush=True)
+            print(redact(json.dumps(value, indent=2, default=_plain)), flush=True)
 
 
 def print_error(message: str, hint: str = "") -> None:
     """Print what went wrong, and the hint below it."""
     terminal = Terminal(stderr=True, highlight=False, soft_wrap=True)
-    terminal.print(Text.assemble(("error: ", "bold red"), redact(message)))
+    terminal.print(Text.assemble(("error: ", "bold red"), shown(message)))
     if hint:
-        terminal.print(Text.assemble(("hint: ", "bold"), redact(hint)))
+        terminal.print(Text.assemble(("hint: ", "bold"), shown(hint)))
 
 
 def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print the traceback of a bug as Python does, but for tokens: an exception may quote what was being sent."""
-    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+    sys.stderr.write(shown("".join(traceback.format_exception(kind, error, trace))))
 
 
 def megabytes(size_bytes: int) -> str:

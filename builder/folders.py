@@ -1,18 +1,22 @@
-"""A folder that appears whole or not at all.
+"""A folder or a file that appears whole or not at all, and what of a folder's files does not lie in it.
 
-Verbs write into a hidden folder beside the target and rename it at the end, so that an interrupted run leaves what was
+Verbs write into a hidden place beside the target and rename it at the end, so that an interrupted run leaves what was
 there before. This module knows nothing of what is written; whether a target may be replaced is for the verb to say.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from builder.errors import BuilderError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says where room is what is missing."""
 
 
 @contextmanager
@@ -40,10 +44,7 @@ def new_folder(target: Path, *, error: type[BuilderError], keep: str | None = No
         yield part
         _swap(part, target, old)
     except OSError as problem:
-        raise error(
-            f"{target} cannot be written: {(problem.strerror or str(problem)).lower()}",
-            hint="free some space, or give another folder with -o",
-        ) from problem
+        raise _unwritable(target, problem, error, "give another folder with -o") from problem
     finally:
         if not _is_kept(part, keep):
             shutil.rmtree(part, ignore_errors=True)
@@ -96,12 +97,50 @@ def staged_changes(folder: Path, *, error: type[BuilderError], last: str) -> Ite
             target.parent.mkdir(exist_ok=True)
             path.replace(target)
     except OSError as problem:
-        raise error(
-            f"{folder} cannot be written: {(problem.strerror or str(problem)).lower()}",
-            hint="make room, or copy the model to a folder that you may write to",
-        ) from problem
+        raise _unwritable(folder, problem, error, "copy the model to a folder that you may write to") from problem
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+@contextmanager
+def new_file(path: Path, *, error: type[BuilderError], otherwise: str) -> Iterator[Path]:
+    """Yield where to write a file that takes the place of ``path`` when the block ends well, and is removed otherwise.
+
+    Raises:
+        error: the place cannot be written, or the disk is full; the hint is ``otherwise``, besides making room.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as problem:
+        raise _unwritable(path, problem, error, otherwise) from problem
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _unwritable(place: Path, problem: OSError, error: type[BuilderError], otherwise: str) -> BuilderError:
+    return error(
+        f"{place} cannot be written: {(problem.strerror or str(problem)).lower()}",
+        hint=f"free some space, or {otherwise}" if problem.errno in FULL else otherwise,
+    )
+
+
+def way_out(root: Path, path: str) -> str:
+    """Why the file ``path`` of a folder, as a list names it, does not lie in the folder itself; empty if it does.
+
+    Only names and links are looked at: whether the file is there is another question.
+    """
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or set(path) & set("\\\0") or ":" in parts[0]:
+        return "leads out of the folder"
+    place = root
+    for part in parts:
+        place /= part
+        if place.is_symlink():
+            return "is a link" if place == root / path else f"lies behind the link {place.relative_to(root)}"
+    return ""
 
 
 def check_room(path: Path, needed_bytes: int, *, error: type[BuilderError]) -> None:

@@ -1,12 +1,12 @@
 """`manifest.json` of a web model: what it is, its files, its dtypes, and how far each dtype is from fp32.
 
 It is one of the two JSON files that Python and the browser share. Start with `Manifest`; `read_manifest` and
-`write_manifest` are the only way from and to disk. This module knows nothing of ONNX: verify/ measures, this stores.
+`write_manifest` are the only way from and to disk. What was read can be relied on: files lie inside the folder, tiers
+name what there is. This module knows nothing of ONNX: verify/ measures, this stores.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -16,6 +16,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from builder.errors import ModelError
+from builder.folders import new_file, way_out
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
@@ -249,13 +250,14 @@ def read_manifest(model_dir: Path) -> Manifest:
     """Read the manifest of a web model folder.
 
     Raises:
-        ModelError: no folder, no manifest in it, or one that this version cannot read.
+        ModelError: no folder, no manifest in it, one that this version cannot read or that contradicts itself, or
+            files that lie outside the folder or behind links.
     """
     path = model_dir / FILE_NAME
     if not path.is_file():
         raise ModelError(
             f"{model_dir} is no web model: it holds no {FILE_NAME}",
-            hint="give a folder made by `webgpu-demo export`, or the name of an embedded model",
+            hint="give a folder made by `webgpu-demo export`",
         )
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -266,12 +268,44 @@ def read_manifest(model_dir: Path) -> Manifest:
                 hint="export the model again with this version of webgpu-demo",
             )
         manifest = parse(Manifest, raw)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except OSError as error:
         raise ModelError(
-            f"{path} cannot be read: {error}", hint="run `webgpu-demo verify` on the folder, or export it again"
+            f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint="make it readable, or copy it anew"
         ) from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be read: {error}", hint="export or download the model again") from error
     assert isinstance(manifest, Manifest)
+    check_inside(model_dir, (entry.path for entry in manifest.model_files()))
+    _check_tiers(path, manifest)
     return manifest
+
+
+def check_inside(model_dir: Path, paths: Iterable[str]) -> None:
+    """Make sure that files lie in the folder themselves: what a link points to was perhaps never meant to be shown.
+
+    Raises:
+        ModelError: some lie outside, or behind links; all are named.
+    """
+    outside = [f"{path} {problem}" for path in paths if (problem := way_out(model_dir, path))]
+    if outside:
+        raise ModelError(
+            f"{model_dir} lists files outside itself: {', '.join(outside)}",
+            hint="do not use this model; if it is yours, put copies in the place of links",
+        )
+
+
+def _check_tiers(path: Path, manifest: Manifest) -> None:
+    unknown = [
+        f"{component} {dtype} ({tier})"
+        for tier, dtypes in manifest.tiers.items()
+        for component, dtype in dtypes.items()
+        if dtype not in manifest.components.get(component, {})
+    ]
+    if unknown:
+        raise ModelError(
+            f"{path} names what it does not describe: {', '.join(unknown)}",
+            hint='remove it from "tiers" and run `webgpu-demo verify`, or export the model again',
+        )
 
 
 def write_manifest(model_dir: Path, manifest: Manifest) -> None:
@@ -280,19 +314,9 @@ def write_manifest(model_dir: Path, manifest: Manifest) -> None:
     Raises:
         ModelError: the folder cannot be written.
     """
-    path = model_dir / FILE_NAME
-    part = path.with_name(f".{FILE_NAME}.part")
-    try:
+    elsewhere = "copy the model to a folder that you may write to"
+    with new_file(model_dir / FILE_NAME, error=ModelError, otherwise=elsewhere) as part:
         part.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise ModelError(
-            f"{path} cannot be written: {(error.strerror or str(error)).lower()}",
-            hint="make room, or copy the model to a folder that you may write to",
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def parse(kind: Any, value: Any) -> Any:

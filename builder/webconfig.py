@@ -7,14 +7,30 @@ for everybody else, who loads the folder by its name alone.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from builder.errors import ModelError
-from builder.manifest import Variant
+from builder.manifest import Variant, check_inside
 
 DEFAULT_TIER = "webgpu"
 """Its dtypes run on any device: float16 needs a feature of the adapter that transformers.js checks too late."""
+
+TEXTS = ("config.json", "README.md")
+"""What quantize and verify change of a web model, besides its manifest."""
+
+
+def copy_texts(model_dir: Path, staged: Path) -> None:
+    """Copy what is to be changed beside the model.
+
+    Raises:
+        ModelError: it is a link: a copy would make what it points to a part of the model.
+    """
+    check_inside(model_dir, TEXTS)
+    for name in TEXTS:
+        if (model_dir / name).is_file():
+            shutil.copyfile(model_dir / name, staged / name)
 
 
 def write_defaults(

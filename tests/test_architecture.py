@@ -15,6 +15,8 @@ TOP = frozenset({"cli", "commands", "demo", "live", "publishing", "retrain", "__
 """What stands above the verbs and may use all of them."""
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.is_file())
 LONGEST = 400
+KINDS = frozenset({".py", ".js", ".mjs", ".ts", ".css"})
+FETCHED = frozenset({"node_modules", "runtime"})
 
 
 def part_of(path: Path) -> str:
@@ -42,14 +44,23 @@ def test_imports_point_from_the_cli_to_verbs_to_what_they_share(path: Path) -> N
 
 
 def test_sources_stay_short_enough_to_read() -> None:
-    folders = [
-        PACKAGE,
-        REPOSITORY / "tests",
-        REPOSITORY / "web_template" / "shared",
-        REPOSITORY / "web_template" / "pages",
-    ]
-    files = [path for folder in folders for kind in ("*.py", "*.js", "*.css") for path in folder.rglob(kind)]
+    files = list(sources())
+    assert {"hatch_build.py", "npm.py", "app.py", "sw.js", "session.js", "cli.py"} <= {path.name for path in files}
     long = {
         path.name: lines for path in files if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST
     }
     assert not long
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "spaces").rglob("*.py")), ids=lambda path: path.name)
+def test_spaces_run_without_this_package(path: Path) -> None:
+    assert not list(imported_parts(path)), "a Space has what its requirements.txt names"
+
+
+def sources() -> Iterator[Path]:
+    """Every source of this project: what is fetched, installed or left by tools is none of it."""
+    for folder in (PACKAGE, *(REPOSITORY / name for name in ("spaces", "tests", "web_template", ".ci"))):
+        for path in folder.rglob("*"):
+            if path.suffix in KINDS and not FETCHED & set(path.relative_to(REPOSITORY).parts):
+                yield path
+    yield from REPOSITORY.glob("*.py")

@@ -53,7 +53,7 @@ def test_newer_format_is_refused_with_what_to_do(make_model: MakeModel, edit_man
         read_manifest(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1}', '{"format": 1, "name": 3}'])
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 1}', '{"format": 1, "name": 3}', "[" * 100_000])
 def test_unreadable_manifest_is_named(text: str, make_model: MakeModel) -> None:
     folder = make_model()
     (folder / "manifest.json").write_text(text, encoding="utf-8")
@@ -66,6 +66,36 @@ def test_field_of_a_wrong_type_is_refused(make_model: MakeModel, edit_manifest: 
     edit_manifest(folder, lambda raw: raw.update(task=["a", "list"]))
     with pytest.raises(ModelError, match="is no str"):
         read_manifest(folder)
+
+
+def test_manifest_that_the_system_cannot_read_is_named(make_model: MakeModel) -> None:
+    folder = make_model()
+    (folder / "manifest.json").unlink()
+    (folder / "manifest.json").symlink_to("/proc/self/mem")  # root may read every file, but nothing lies at address 0
+    with pytest.raises(ModelError, match=r"manifest\.json cannot be read: input/output error"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize(("component", "dtype"), [("audio_encoder", "q4"), ("vision_encoder", "q4f16")])
+def test_tier_that_names_what_is_not_described_is_refused(
+    component: str, dtype: str, make_model: MakeModel, edit_manifest: EditManifest
+) -> None:
+    folder = make_model()
+    edit_manifest(folder, lambda raw: raw.update(tiers={"webgpu": {component: dtype}}))
+    with pytest.raises(ModelError, match=rf"{component} {dtype} \(webgpu\)"):
+        read_manifest(folder)
+
+
+def test_listed_file_that_is_a_link_or_lies_behind_one_is_refused(make_model: MakeModel, tmp_path: Path) -> None:
+    folder = make_model()
+    (folder / "config.json").rename(tmp_path / "secret.txt")
+    (folder / "config.json").symlink_to("../secret.txt")
+    (folder / "onnx").rename(tmp_path / "graphs")
+    (folder / "onnx").symlink_to(tmp_path / "graphs")
+    with pytest.raises(ModelError, match="outside itself") as caught:
+        read_manifest(folder)
+    assert "config.json is a link" in caught.value.message
+    assert "onnx/vision_encoder.onnx lies behind the link onnx" in caught.value.message
 
 
 def test_unknown_fields_are_ignored_so_that_newer_minor_versions_can_be_read(

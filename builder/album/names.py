@@ -11,6 +11,7 @@ so that one name can be read without all before it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -20,6 +21,8 @@ from builder.album.format import damaged
 BLOCK = 64
 LONGEST = 4096
 """Bytes of a name."""
+STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of what follows: a name with them is not what it looks like."""
 
 
 def pack_names(names: Sequence[str]) -> bytes:
@@ -63,7 +66,7 @@ def check_name(name: str) -> str:
         return "its name is no UTF-8"
     if not 0 < length <= LONGEST:
         return "its name is empty or too long"
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
+    if STEERING.search(name):
         return "its name has control characters"
     if any(part in ("", ".", "..") for part in name.split("/")):
         return "its name leads out of the folder"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +12,7 @@ from builder.album.format import Facts, Photo, header_bytes, place_units
 from builder.album.names import check_name, pack_names
 from builder.album.vectors import rotation_block
 from builder.errors import IndexFileError
+from builder.folders import new_file
 
 
 def write_index(path: Path, facts: Facts, photos: Sequence[Photo], *, thumbnails: bool = True) -> int:
@@ -24,20 +24,9 @@ def write_index(path: Path, facts: Facts, photos: Sequence[Photo], *, thumbnails
     for photo in photos:
         if problem := check_name(photo.name):
             raise IndexFileError(f"{photo.name!r} cannot stand in an index: {problem}", hint="rename the file")
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            size = _write(file, facts, photos, thumbnails)
-        part.replace(path)
-    except OSError as error:
-        raise IndexFileError(
-            f"{path} cannot be written: {(error.strerror or str(error)).lower()}",
-            hint="make room, or give another file with -o",
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-    return size
+    otherwise = "give another file with -o"
+    with new_file(path, error=IndexFileError, otherwise=otherwise) as part, part.open("wb") as file:
+        return _write(file, facts, photos, thumbnails)
 
 
 def _write(file: BinaryIO, facts: Facts, photos: Sequence[Photo], thumbnails: bool) -> int:

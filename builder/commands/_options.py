@@ -8,11 +8,21 @@ from typing import Annotated
 import typer
 
 from builder.console import Console, megabytes
+from builder.embedded import NAMES, model_dir
 from builder.manifest import Manifest
 
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing about progress.")]
 ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A web model folder, with its manifest.json.")]
+AnyModel = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        parser=lambda given: model_dir(given) if given in NAMES else Path(given),
+        help=f"A web model folder, or the name of an embedded model: {', '.join(NAMES)}.",
+    ),
+]
+"""For commands that write nothing into the model."""
 Port = Annotated[
     int | None, typer.Option(min=1, max=65535, help="The port to serve on; the first free one from 8000 by default.")
 ]

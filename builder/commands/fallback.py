@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 import builder
-from builder.commands._options import Json, ModelDir, Quiet, show_address
+from builder.commands._options import AnyModel, Json, Quiet, show_address
 from builder.console import Console, megabytes
 
 
 def fallback(
-    model_dir: ModelDir,
+    model_dir: AnyModel,
     port: Annotated[
         int | None,
         typer.Option(min=1, max=65535, help="The port; by default the first free one from 7860."),

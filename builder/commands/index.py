@@ -42,7 +42,9 @@ def index(
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Terminal(stderr=True), transient=True, disable=quiet) as bar:
+    terminal = Terminal(stderr=True)
+    # Where there is no terminal, nothing of the bar would be left but an empty line.
+    with Progress(*columns, console=terminal, transient=True, disable=quiet or not terminal.is_terminal) as bar:
         task = bar.add_task("reading photos", total=None, rate="")
 
         def progress(done: int, total: int) -> None:

@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 import builder
-from builder.commands._options import Json, ModelDir, Quiet
+from builder.commands._options import AnyModel, Json, Quiet
 from builder.console import Console
 
 SHOWN = 12
 
 
 def profile(
-    model_dir: ModelDir,
+    model_dir: AnyModel,
     component: Annotated[str | None, typer.Option(help="Only this one, as decoder_model_merged.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Another dtype than the device tier ships.")] = None,
     provider: Annotated[str, typer.Option(help="cpu, webgpu, cuda, coreml or directml.")] = "cpu",

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from builder.publish._contract import Plan
 
 
+HUB_ONLY = ("space", "model_repo", "private", "threads", "rollback", "look")
+"""What asks the Hub for something; --no-look, --public and --wait ask for nothing, and do no harm without it."""
+
+
 def publish(
+    context: typer.Context,
     page: Annotated[
         str | None,
         typer.Argument(metavar="[PAGE_OR_DIR]", help="A page, or a site that build made; the last one by default."),
@@ -59,6 +64,8 @@ def publish(
     quiet: Quiet = False,
 ) -> None:
     """Publish a page and its model: what is missing is exported, quantized, verified, built and uploaded."""
+    if folder is not None:
+        _refuse_for_folder(context)
     console = Console(as_json=as_json, quiet=quiet)
 
     def agree(plans: Sequence[Plan]) -> bool:
@@ -102,6 +109,22 @@ def publish(
     for name, value in result.headers.items():
         console.text(f"the host should send  {name}: {value}")
     console.data(result)
+
+
+def _refuse_for_folder(context: typer.Context) -> None:
+    """Say so where an option would do nothing."""
+    given = [
+        param.opts[0]
+        for param in context.command.params
+        if param.name in HUB_ONLY and context.params[param.name] and _was_said(context, param.name)
+    ]
+    if given:
+        raise typer.BadParameter(f"{', '.join(given)}: for the Hub only, and --folder writes to this machine")
+
+
+def _was_said(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def show_plans(console: Console, plans: Sequence[Plan], *, kept: bool) -> None:

@@ -45,10 +45,30 @@ def _write_json(path: Path, value: Any) -> None:
 
 def write_vlm(learner: Learner, out: Path) -> None:
     """Write scenes-vlm as a Transformers ``fast_vlm`` checkpoint."""
-    from transformers import FastVlmConfig, FastVlmForConditionalGeneration
-
     vocabulary = chat_tokenizer()
     end, pad, image = (token_id(vocabulary, mark) for mark in ("<|im_end|>", "<|endoftext|>", "<image>"))
+    _write_vlm_weights(learner, out, end=end, pad=pad, image=image)
+    vocabulary.save(str(out / "tokenizer.json"))
+    _write_json(
+        out / "generation_config.json",
+        {"bos_token_id": pad, "eos_token_id": end, "pad_token_id": pad, "do_sample": False},
+    )
+    _write_json(
+        out / "demo.json",
+        {
+            "prompts": [
+                {"id": "describe", "label": "Describe", "text": DESCRIBE},
+                {"id": "read", "label": "Read the text", "text": READ},
+            ],
+            "generation": {"max_new_tokens": 40},
+        },
+    )
+    _write_vlm_processors(out)
+
+
+def _write_vlm_weights(learner: Learner, out: Path, *, end: int, pad: int, image: int) -> None:
+    from transformers import FastVlmConfig, FastVlmForConditionalGeneration
+
     config = FastVlmConfig(
         vision_config={
             "model_type": "timm_wrapper",
@@ -81,11 +101,10 @@ def write_vlm(learner: Learner, out: Path) -> None:
     for tensor in model.buffers():
         tensor.data = tensor.data.half() if tensor.is_floating_point() else tensor.data
     model.save_pretrained(out)
-    _write_json(
-        out / "generation_config.json",
-        {"bos_token_id": pad, "eos_token_id": end, "pad_token_id": pad, "do_sample": False},
-    )
-    vocabulary.save(str(out / "tokenizer.json"))
+
+
+def _write_vlm_processors(out: Path) -> None:
+    """What makes tokens of a text, and pixels of a picture."""
     _write_json(
         out / "tokenizer_config.json",
         {
@@ -98,16 +117,6 @@ def write_vlm(learner: Learner, out: Path) -> None:
             "model_max_length": 1024,
             "clean_up_tokenization_spaces": False,
             "chat_template": CHAT_TEMPLATE,
-        },
-    )
-    _write_json(
-        out / "demo.json",
-        {
-            "prompts": [
-                {"id": "describe", "label": "Describe", "text": DESCRIBE},
-                {"id": "read", "label": "Read the text", "text": READ},
-            ],
-            "generation": {"max_new_tokens": 40},
         },
     )
     _write_json(

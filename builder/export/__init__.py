@@ -72,6 +72,10 @@ def export(
             files, a config that contradicts the weights.
         ExportError: a graph cannot be made or does not agree with PyTorch, or the disk is too small.
     """
+    if not Path(checkpoint).exists():
+        from builder.hub.source import parse_source
+
+        parse_source(checkpoint, revision, CheckpointError)  # a wrong name is told before a package is asked for
     try:
         import torch  # noqa: F401
     except ImportError as error:

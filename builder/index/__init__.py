@@ -162,6 +162,8 @@ def _dtype(manifest: Manifest) -> str:
 
 def _last_index(target: Path, facts: Facts, say: Callable[[str], None]) -> dict[str, Photo]:
     """Name → photo of the index that is to be brought up to date; none of another model's."""
+    if target.is_dir():
+        raise IndexFileError(f"{target} is a folder", hint=f"give a file with -o: {target.name}.index")
     if not target.exists():
         if not target.parent.is_dir():
             raise IndexFileError(f"there is no folder {target.parent}", hint="make it, or give another file with -o")

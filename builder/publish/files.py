@@ -9,9 +9,10 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from builder.errors import PublishError
+from builder.folders import way_out
 from builder.manifest import FileEntry, file_sha256
 
 
@@ -69,14 +70,9 @@ def from_folder(root: Path, entries: Iterable[FileEntry], *, is_fresh: bool = Fa
 
 
 def _look(root: Path, entry: FileEntry, is_fresh: bool) -> str:
-    parts = PurePosixPath(entry.path).parts
-    if not parts or entry.path.startswith("/") or ".." in parts or "\\" in entry.path or ":" in parts[0]:
-        return "leads out of the folder"
-    path = root
-    for part in parts:
-        path /= part
-        if path.is_symlink():
-            return "is a link" if path == root / entry.path else f"lies behind the link {path.relative_to(root)}"
+    if problem := way_out(root, entry.path):
+        return problem
+    path = root / entry.path
     if not path.is_file():
         return "is missing"
     if path.stat().st_size != entry.size_bytes or not (is_fresh or file_sha256(path) == entry.sha256):

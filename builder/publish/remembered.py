@@ -116,9 +116,11 @@ def find_space(folder: Path, space: str | None) -> Publication:
     entry = find(folder, space=space)
     if entry is None:
         known = read_all(folder)
-        what = f"{space} was not published from here" if space else "nothing was published from here"
-        hint = did_you_mean(space or "", known) if known else "publish first, or go to the folder you published from"
-        raise PublishError(f"{what}: {folder / FILE_NAME} does not name it", hint=hint)
+        if not known:
+            hint = "publish first, or go to the folder you published from"
+            raise PublishError("nothing was published from here", hint=hint)
+        what = f"{space} was not published from here: {folder / FILE_NAME} does not name it"
+        raise PublishError(what, hint=did_you_mean(space or "", known))
     return entry
 
 

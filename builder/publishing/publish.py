@@ -16,7 +16,7 @@ from builder.publish.remembered import Publication, remember
 from builder.publish.session import open_session
 from builder.publishing.outcome import Agree, Published
 from builder.publishing.prepare import prepare
-from builder.publishing.request import AUTO, Options, remembered, resolve
+from builder.publishing.request import AUTO, Options, check_form, remembered, resolve
 from builder.publishing.steps import Steps
 from builder.publishing.to_folder import find_copy, publish_to_folder
 from builder.site.page import find_page
@@ -68,6 +68,7 @@ def publish(
     copy = find_copy(options, folder, here)
     if folder is not None or copy is not None:
         return publish_to_folder(options, folder, copy, here=here, dry_run=dry_run, agree=agree, say=say)
+    check_form(options)
     earlier = remembered(options, here)
     with ExitStack() as stack:
         session = stack.enter_context(open_session(say))

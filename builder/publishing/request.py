@@ -59,6 +59,19 @@ def remembered(options: Options, folder: Path) -> Publication | None:
     return find(folder, page=None if is_site else options.page, space=options.space)
 
 
+def check_form(options: Options) -> None:
+    """Refuse what no account and no earlier run could make right, before anybody is asked for a token.
+
+    Raises:
+        PublishError: a name is none, or the fallback.
+    """
+    for name in (options.space, options.model_repo):
+        if name is not None:
+            _check_name(name)
+    if options.fallback is not None:
+        _fallback(options.fallback, private=bool(options.private))
+
+
 def resolve(options: Options, earlier: Publication | None, session: Session) -> Request:
     """Fill up and check; nothing is written.
 
@@ -122,16 +135,21 @@ def _fallback(choice: str, private: bool) -> tuple[str | None, str | None]:
     raise PublishError(f"{choice!r} is no fallback", hint=f"{did_you_mean(choice, known)}, or give an https address")
 
 
+def _check_name(name: str) -> tuple[str, str]:
+    owner, slash, last = name.rpartition("/")
+    if not NAME.fullmatch(last) or (slash and not NAME.fullmatch(owner)) or ".." in last or "--" in last:
+        raise PublishError(f"{name!r} is no name for a repository", hint="letters, digits, - _ and ., as in owner/name")
+    return owner, last
+
+
 def _repository(name: str, session: Session) -> str:
     """owner/name, of an owner whom this account may write for.
 
     Raises:
         PublishError: it is none.
     """
-    owner, _, last = name.rpartition("/")
+    owner, last = _check_name(name)
     owner = owner or session.account
-    if not NAME.fullmatch(last) or not NAME.fullmatch(owner) or ".." in last or "--" in last:
-        raise PublishError(f"{name!r} is no name for a repository", hint="letters, digits, - _ and ., as in owner/name")
     if owner not in session.owners:
         raise PublishError(
             f"the account {session.account} is not in {owner}, and cannot publish there",

@@ -21,7 +21,7 @@ from builder.folders import staged_changes
 from builder.manifest import FILE_NAME, SUFFIXES, Budget, Manifest, Variant, file_entry, read_manifest, write_manifest
 from builder.quantize.recipe import Recipe, suits
 from builder.tiers import choose_tiers, find_budget
-from builder.webconfig import write_defaults
+from builder.webconfig import copy_texts, write_defaults
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -106,9 +106,7 @@ def quantize(
             shutil.rmtree(staged / "trials", ignore_errors=True)
         _drop_old_chunks(model_dir, list((staged / "onnx").glob("*.onnx")))
         _write_found(model_dir, staged, found)
-        for name in ("config.json", "README.md"):
-            if (model_dir / name).is_file():
-                shutil.copyfile(model_dir / name, staged / name)
+        copy_texts(model_dir, staged)
         write_defaults(staged, components, manifest.tiers)  # the number of files of external data has changed
         entries = (e if e.path != "config.json" else file_entry(staged, e.path) for e in manifest.files)
         updated: Manifest = replace(manifest, components=components, budget=budget, files=tuple(entries))

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from builder.console import megabytes
 from builder.errors import BuilderError
+from builder.folders import new_file
 
 FOLDER = Path(__file__).parent
 
@@ -42,14 +43,6 @@ def write_whole(path: Path, text: str, *, error: type[BuilderError]) -> None:
     Raises:
         error: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with new_file(path, error=error, otherwise="take a folder that you may write to") as part:
+        part.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as problem:
-        part.unlink(missing_ok=True)
-        raise error(
-            f"{path} cannot be written: {(problem.strerror or str(problem)).lower()}",
-            hint="make room, or take a folder that you may write to",
-        ) from problem

@@ -1,7 +1,8 @@
 """build: render a page and a web model into a folder of static files, ready for any static host.
 
-Start with `build`. page.py finds pages, render.py makes HTML and the page config, assets.py copies the rest.
-The folder's manifest.json lists every file and marks the folder as this tool's. Nothing here knows where a site is put.
+Start with `build`. page.py finds pages, render.py makes HTML and the page config, assets.py copies the rest,
+addresses.py checks what the page is told to fetch from. The folder's manifest.json lists every file and marks the
+folder as this tool's. Nothing here knows where a site is put.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from builder.embedded import NAMES, model_dir
 from builder.errors import BuilderError, ModelError, SiteError, did_you_mean
@@ -21,6 +21,7 @@ from builder.folders import new_folder
 from builder.manifest import FILE_NAME, FileEntry, Manifest, file_entry, read_manifest
 from builder.paths import browser_runtime, web_template
 from builder.policy import site_policy
+from builder.site.addresses import page_address, page_origin, photos_address
 from builder.site.assets import Copy, copy_file, plan_model, plan_runtime, plan_scripts, site_manifest
 from builder.site.collection import Collection, plan_collection
 from builder.site.icons import write_icons
@@ -100,11 +101,11 @@ def build(
         IndexFileError: the index is none, is damaged, or belongs to another model.
     """
     outside = Outside(
-        model_url=_address("model_url", model_url, folder=True),
-        server=_address("server", server),
-        origins=tuple(origins),
+        model_url=page_address("model_url", model_url, folder=True),
+        server=page_address("server", server),
+        origins=tuple(page_origin("a redirect's origin", origin) for origin in origins),
     )
-    photos = _photos_folder(photos_url, index)
+    photos = photos_address(photos_url, index)
     plan = _plan(page, model=model, out=out, title=title, outside=outside, index=index, photos_url=photos)
     if report is not None:
         report(f"building {plan.page.slug} with {plan.manifest.name}")
@@ -122,32 +123,6 @@ def write_index(root: Path, slugs: Sequence[str], *, title: str) -> None:
     template = web_template()
     html = render_index([find_page(slug, template) for slug in slugs], title=title, template=template)
     (root / "index.html").write_text(html, encoding="utf-8", newline="\n")
-
-
-def _address(name: str, value: str | None, *, folder: bool = False) -> str | None:
-    """Check an address that a page will be told to fetch from.
-
-    Raises:
-        SiteError: it is none, or one that pages on https may not use.
-    """
-    if value is None:
-        return None
-    parts = urlsplit(value)
-    local = parts.hostname in ("127.0.0.1", "localhost", "::1")
-    if parts.username or not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
-        raise SiteError(f"{name} is no address for a page: {parts.hostname or value!r}", hint="give https://…")
-    return value if value.endswith("/") or not folder else f"{value}/"
-
-
-def _photos_folder(value: str | None, index: Path | None) -> str | None:
-    """Check where photos are to be shown from: an address, or a path relative to index.html."""
-    if value is None:
-        return None
-    if index is None:
-        raise SiteError("photos_url says where the photos of an index lie", hint="give the index too, with --index")
-    if urlsplit(value).scheme or value.startswith(("//", "\\")):
-        return _address("photos_url", value, folder=True)
-    return value if value.endswith("/") else f"{value}/"
 
 
 def _plan(
@@ -171,6 +146,8 @@ def _plan(
             problems.append(problem)
             return None
 
+    if title is not None and not title.strip():
+        problems.append(SiteError("the title is empty", hint="give one, or leave --title out"))
     target = (out if out is not None else Path("site") / name).resolve()
     page = attempt(lambda: find_page(name, template))
     libraries = (*(page.libraries if page else ()), *((SERVER_LIBRARY,) if outside.server else ()))

@@ -7,7 +7,6 @@ gets, builder/evaluation.py what that does to captions and rankings, report.py s
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +14,19 @@ from pathlib import Path
 from builder.card import write_card
 from builder.errors import ModelError
 from builder.folders import staged_changes
-from builder.manifest import FILE_NAME, Budget, ErrorMeasure, Manifest, file_entry, read_manifest, write_manifest
+from builder.manifest import (
+    FILE_NAME,
+    Budget,
+    ErrorMeasure,
+    Manifest,
+    check_inside,
+    file_entry,
+    read_manifest,
+    write_manifest,
+)
 from builder.tiers import BUDGETS, DEFAULT_BUDGET, UNLIMITED, choose_tiers, find_budget
 from builder.versions import builder_version
-from builder.webconfig import write_defaults
+from builder.webconfig import copy_texts, write_defaults
 
 Report = Callable[[str], None]
 PLAIN = ErrorMeasure(max_abs=0.0, relative=0.0, cosine=1.0)
@@ -63,6 +71,7 @@ def verify(
         raise ModelError(f"{model_dir} lacks {', '.join(gone)}", hint="export or download the model again")
     examples = held_out(manifest) if evaluation is None else read_folder(evaluation, manifest, report=report)
     found = {component: find_variants(model_dir, manifest, component) for component in manifest.components}
+    check_inside(model_dir, (entry.path for entry in replace(manifest, components=found).model_files()))
     reference = Reference(model_dir, manifest)
     for component, variants in found.items():
         for dtype, variant in variants.items():
@@ -89,9 +98,7 @@ def verify(
         verified = replace(verified, quality=evaluator.evaluate_tiers(tiers, report))
     unreadable = examples.unreadable if examples is not None else ()
     with staged_changes(model_dir, error=ModelError, last=FILE_NAME) as staged:
-        for name in ("config.json", "README.md"):
-            if (model_dir / name).is_file():
-                shutil.copyfile(model_dir / name, staged / name)
+        copy_texts(model_dir, staged)
         write_defaults(staged, found, tiers)
         entries = ((staged if (staged / e.path).is_file() else model_dir, e.path) for e in manifest.files)
         verified = replace(verified, files=tuple(file_entry(root, path) for root, path in entries))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -213,6 +214,30 @@ def test_stored_bytes_are_told_and_deleted(host: Host, open_page: OpenPage) -> N
     page.reload()
     page.wait_for_selector(LOADED, timeout=60_000)
     assert host.asked(LARGE)
+
+
+def test_offer_names_only_what_is_still_to_be_downloaded(host: Host, open_page: OpenPage) -> None:
+    page = start(open_page, host, "device=wasm")
+    button = "document.querySelector('[data-role=start]').textContent"
+    whole = page.inner_text("[data-role=start]")
+    assert re.fullmatch(r"Download 15\.\d MB and start", whole)
+    page.click("[data-role=start]")
+    page.wait_for_selector(LOADED, timeout=60_000)
+    script = "caches.match(new URL('runtime/transformers.min.js', document.baseURI)).then(Boolean)"
+    wait_until(page, f"({script})")
+    page.reload()
+    wait_until(page, f"{button} === 'Start'")
+    page.select_option("[data-role=language]", "zh")
+    wait_until(page, f"{button} === '开始'")
+    page.evaluate("""async () => {
+      const cache = await caches.open('webgpu-demo-files');
+      const end = ({ url }) => Number(/\\/files\\/\\w+\\/\\d+-(\\d+)$/.exec(url)?.[1] ?? 0);
+      await cache.delete((await cache.keys()).reduce((a, b) => (end(b) > end(a) ? b : a)));
+    }""")
+    page.select_option("[data-role=language]", "en")
+    wait_until(page, f"/^Download [01]\\.\\d MB and start$/.test({button})")
+    page.click("[data-role=delete-stored]")
+    wait_until(page, f"parseFloat({button}.slice(9)) > {size_of(host, LARGE) / 1e6}")
 
 
 def test_full_storage_is_told_before_and_survived(host: Host, open_page: OpenPage) -> None:

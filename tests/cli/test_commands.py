@@ -229,8 +229,12 @@ def test_full_disk_exits_1_and_leaves_nothing(run_cli: RunCli, make_model: MakeM
     assert {p.name for p in tmp_path.iterdir()} == {"tiny-vlm"}
 
 
-def test_ctrl_c_in_the_middle_of_a_build_exits_1_and_leaves_nothing(
-    start_cli: StartCli, make_model: MakeModel, tmp_path: Path
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [(signal.SIGINT, 1, "interrupted"), (signal.SIGTERM, -signal.SIGTERM, "ended from outside")],
+)
+def test_signal_in_the_middle_of_a_build_ends_it_and_leaves_nothing(
+    ending: signal.Signals, code: int, said: str, start_cli: StartCli, make_model: MakeModel, tmp_path: Path
 ) -> None:
     process = start_cli("build", "camera-caption", "--model", str(make_model()), "-o", "out", "--quiet")
     deadline = time.monotonic() + 60
@@ -238,10 +242,10 @@ def test_ctrl_c_in_the_middle_of_a_build_exits_1_and_leaves_nothing(
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(ending)
     stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout) == (1, "")
-    assert stderr.strip() == "error: interrupted; nothing was left half-written"
+    assert (process.returncode, stdout) == (code, "")
+    assert stderr.strip() == f"error: {said}; nothing was left half-written"
     assert {p.name for p in tmp_path.iterdir()} == {"tiny-vlm"}
 
 

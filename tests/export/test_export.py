@@ -6,6 +6,7 @@ import json
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,13 @@ def test_vision_tower_takes_any_batch(exported: dict[str, Path]) -> None:
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no folder"):
         export(str(tmp_path / "nothing"))
+
+
+def test_missing_folder_is_named_where_there_is_no_pytorch_either(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; import builder; builder.export(sys.argv[1])"
+    command = [sys.executable, "-c", code, str(tmp_path / "nothing")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "CheckpointError: there is no folder" in done.stderr
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:

@@ -97,7 +97,10 @@ def test_names_that_share_much_take_few_bytes_and_come_back() -> None:
     assert len(packed) < 10 * len(names) < sum(len(name.encode()) for name in names) / 3
 
 
-@pytest.mark.parametrize("name", ["", "/etc/passwd", "../up.jpg", "a/../b.jpg", "a//b.jpg", "a\nb.jpg", "a/", "a/."])
+@pytest.mark.parametrize(
+    "name",
+    ["", "/etc/passwd", "../up.jpg", "a/../b.jpg", "a//b.jpg", "a\nb.jpg", "a/", "a/.", "a\x9b.jpg", "gpj.\u202eexe"],
+)
 def test_name_that_leads_elsewhere_is_neither_written_nor_read(name: str, tmp_path: Path) -> None:
     facts, photos = made_up(1)
     bad = Photo(name=name, size_bytes=1, modified_s=1, date_ms=0, codes=photos[0].codes, scale=photos[0].scale)

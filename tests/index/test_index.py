@@ -228,6 +228,12 @@ def test_run_that_was_stopped_goes_on_where_it_was(
     assert not journal.exists()
 
 
+def test_folder_in_the_place_of_an_index_is_left_alone(album: Path) -> None:
+    with pytest.raises(IndexFileError, match="is a folder") as caught:
+        index(album, out=album)
+    assert caught.value.hint == f"give a file with -o: {album.name}.index"
+
+
 def test_journal_that_was_cut_off_is_passed_over(album: Path, tmp_path: Path) -> None:
     index(album, out=tmp_path / "b.index")
     journal = tmp_path / ".a.index.journal"

@@ -100,6 +100,19 @@ def test_runtime_licences_cover_what_is_vendored() -> None:
     assert "Apache License" in text
 
 
+def test_package_takes_nothing_that_only_lies_there(hook: ModuleType, tmp_path: Path) -> None:
+    for name in ("gradio/app.py", "gradio/.env", "gradio/__pycache__/app.pyc", ".git/config", ".x.part/a", "a.part"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    for name in ("node_modules", "screenshots"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_text("")
+    assert sorted(hook._package_data(tmp_path, "builder/_spaces").values()) == [
+        "builder/_spaces/a.part",
+        "builder/_spaces/gradio/app.py",
+    ]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel built from a copy of the checkout, without fetching anything."""
@@ -111,6 +124,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(REPOSITORY / name, copy / name, ignore=unwanted)
     (copy / "web_template" / "node_modules" / "left-over").mkdir(parents=True)
     (copy / "web_template" / "node_modules" / "left-over" / "index.js").write_text("// must not be packed")
+    (copy / "web_template" / "pages" / ".env").write_text("PASSWORD=left-over")
     out = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(out)]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300, check=False)
@@ -134,6 +148,7 @@ def test_wheel_carries_pages_runtime_models_and_licence(wheel: Path) -> None:
         assert name in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if "node_modules" in name or name.startswith("tests")]
+    assert not [name for name in names if "screenshots" in name or "/." in name]
     assert len(names) == len(set(names))
 
 

@@ -234,6 +234,15 @@ def test_build_with_a_manifest_that_points_outside_refuses(
         build("camera-caption", model=model, out=tmp_path / "site")
 
 
+def test_build_with_a_model_that_links_to_other_files_refuses(make_model: MakeModel, tmp_path: Path) -> None:
+    model = make_model()
+    (model / "config.json").rename(tmp_path / "secret.txt")
+    (model / "config.json").symlink_to("../secret.txt")
+    with pytest.raises(ModelError, match=r"config\.json is a link"):
+        build("camera-caption", model=model, out=tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a b"])
 def test_build_with_an_unsafe_model_name_refuses(
     name: str, make_model: MakeModel, edit_manifest: EditManifest, tmp_path: Path
@@ -265,3 +274,17 @@ def test_build_of_a_page_that_no_server_can_help_refuses_one(tmp_path: Path, mon
     with pytest.raises(SiteError, match="photo-search cannot work with a server"):
         build("photo-search", server="https://somebody-search.hf.space", out=tmp_path / "site")
     assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize("option", ["model_url", "server"])
+def test_build_lets_no_address_write_into_the_policy(option: str, tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match=f"{option} is no address"):
+        build("camera-caption", out=tmp_path / "site", **{option: "https://x.example; script-src 'unsafe-inline'/m"})
+    with pytest.raises(SiteError, match="a redirect's origin is no address"):
+        build("camera-caption", out=tmp_path / "site", origins=["https://a *"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_build_with_an_empty_title_refuses(tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match="the title is empty"):
+        build("camera-caption", out=tmp_path / "site", title=" ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import SiteError
-from builder.folders import check_room, new_folder
+from builder.folders import check_room, new_file, new_folder, way_out
 
 
 def write(target: Path, text: str) -> None:
@@ -55,6 +56,41 @@ def test_new_folder_below_a_file_says_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SiteError, match="cannot be written: not a directory"):
         write(tmp_path / "file" / "x", "new")
+
+
+def test_new_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ValueError), new_file(path, error=SiteError, otherwise="elsewhere") as part:
+        part.write_text("half")
+        raise ValueError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"), [(errno.ENOSPC, "free some space, or take another"), (errno.EACCES, "take another")]
+)
+def test_hint_asks_for_space_only_where_it_is_missing(tmp_path: Path, number: int, hint: str) -> None:
+    with pytest.raises(SiteError) as caught, new_file(tmp_path / "x", error=SiteError, otherwise="take another"):
+        raise OSError(number, "said by the system")
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("path", ["", "/etc/hosts", "../a", "a/../../b", "a\\b", "C:/a", "a\0b"])
+def test_path_that_leads_out_of_a_folder_is_told(path: str, tmp_path: Path) -> None:
+    assert way_out(tmp_path, path) == "leads out of the folder"
+
+
+def test_link_in_a_folder_is_told_wherever_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").write_text("")
+    (tmp_path / "link").symlink_to("a/b")
+    (tmp_path / "folder").symlink_to("a")
+    assert way_out(tmp_path, "a/b") == ""
+    assert way_out(tmp_path, "not/there") == ""
+    assert way_out(tmp_path, "link") == "is a link"
+    assert way_out(tmp_path, "folder/b") == "lies behind the link folder"
 
 
 def test_room_for_more_than_the_disk_holds_is_refused_with_both_figures(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from builder.manifest import file_entry, file_sha256, read_manifest
 from builder.quantize import quantize
 from builder.tiers import BUDGETS, QUICK
 from builder.verify import verify
+from builder.webconfig import copy_texts
 
 
 def test_errors_are_zero_for_fp32_and_small_but_real_for_the_rest(quantized_models: dict[str, Path]) -> None:
@@ -110,6 +112,28 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"tokenizer\.json"):
         verify(folder)
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json", "onnx/text_model_q4.onnx"])
+def test_link_is_not_made_a_part_of_the_model(name: str, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model_dir("scenes-clip"), tmp_path / "model"))
+    before = (folder / "manifest.json").read_bytes()
+    target = tmp_path / "elsewhere"
+    target.write_bytes((folder / name.replace("_q4", "")).read_bytes())
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(target)
+    with pytest.raises(ModelError, match=f"{name} is a link"):
+        verify(folder)
+    assert (folder / name).is_symlink()
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_card_that_is_a_link_and_not_listed_is_not_taken_in(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_model()
+    (tmp_path / "secret.txt").write_text("password", encoding="utf-8")
+    (folder / "README.md").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(ModelError, match=r"README\.md is a link"):
+        copy_texts(folder, tmp_path)
 
 
 def test_card_follows_quantize_and_verify_until_somebody_edits_it(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
  * something is missing, the progress, what is stored, what was sent. When it is shown is session.js's business.
  */
 
-/** @import { LoadEvent, PageConfig, Text } from './protocol.js' */
+/** @import { Capabilities, FileEntry, LoadEvent, PageConfig, Plan, Text } from './protocol.js' */
 
+import { storedBytes } from './keep.js';
 import { LANGUAGES, language, later, setLanguage, t } from './language.js';
+import { leftBytes, roomWarning, startWords } from './offer.js';
 import { byRole, megabytes, part, say } from './state.js';
 
 /** Screen readers hear of a quarter, not of every byte. */
@@ -121,14 +123,22 @@ function progressWords(loaded_bytes, total_bytes, bytes_per_second) {
   return [loaded, t('{speed} MB/s', { speed: megabytes(bytes_per_second) }), left].join(' · ');
 }
 
+let looked = 0;
+
 /**
- * Show how much is stored, with the button that deletes it.
+ * Show how much is stored, with the button that deletes it, and how much starting still downloads.
  *
- * @param {number | null} bytes null: nothing can be stored here
- * @param {Text} warning
+ * @param {FileEntry[]} files
+ * @param {Plan} plan
+ * @param {Capabilities} found
  * @param {() => void} onDelete
  */
-export function showStored(bytes, warning, onDelete) {
+export async function showStored(files, plan, found, onDelete) {
+  const turn = (looked += 1);
+  const [bytes, left_bytes] = await Promise.all([storedBytes(files), leftBytes(plan)]);
+  const warning = bytes === null ? '' : await roomWarning(left_bytes);
+  if (turn !== looked) return; // what is shown now is another plan's
+  button('start').textContent = t(startWords(found, plan, left_bytes) ?? '');
   const none = later('Nothing can be stored here: the model is downloaded anew on each visit.');
   const stored = bytes === null ? none : later('{size} MB of the model stored on this device.', { size: megabytes(bytes) });
   byRole('stored', HTMLElement).textContent = [t(bytes === 0 ? '' : stored), t(warning)].filter(Boolean).join(' ');

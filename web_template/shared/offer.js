@@ -3,12 +3,17 @@
  * the choices where WebGPU is missing or the last visit ended in a crash. launch.js shows it.
  */
 
-/** @import { Capabilities, PageConfig, Plan, Query, Text } from './protocol.js' */
+/** @import { Capabilities, FileEntry, PageConfig, Plan, Query, Text } from './protocol.js' */
 /** @import { Offer } from './launch.js' */
 
+import { absolute } from './config.js';
 import { expectedSpeed, memoryWarning, planBytes, planLabel } from './device.js';
+import { storedBytes } from './keep.js';
 import { later, t } from './language.js';
 import { megabytes } from './state.js';
+
+/** Less is not worth a word: it would be 0.0 MB. */
+const NOTHING_BYTES = 50_000;
 
 /**
  * @param {{
@@ -18,7 +23,6 @@ import { megabytes } from './state.js';
  * @returns {Offer}
  */
 export function makeOffer({ config, plan, query, found, crashed, smaller, server }) {
-  const size = { size: megabytes(planBytes(plan)) };
   const missing = plan.webgpu_missing;
   /** @type {Text} */
   let reason = '';
@@ -32,11 +36,35 @@ export function makeOffer({ config, plan, query, found, crashed, smaller, server
   const notes = [plan.device === 'wasm' ? expectedSpeed(plan) : '', memoryWarning(found, plan)];
   return {
     reason,
-    start: !found.wasm ? null : missing ? later('Use the processor: download {size} MB and start', size) : later('Download {size} MB and start', size),
+    start: startWords(found, plan, planBytes(plan)),
     note: found.wasm ? notes.map((note) => t(note)).join(' ').trim() : '',
     smaller: found.wasm && smaller ? later('Start with less memory: {label}, {size} MB', { label: planLabel(smaller), size: megabytes(planBytes(smaller)) }) : null,
     server: server || !found.wasm || missing || crashed || query.device === 'server' ? config.server : null,
   };
+}
+
+/**
+ * What the button says; null: nothing can be started here.
+ *
+ * @param {Capabilities} found @param {Plan} plan @param {number} left_bytes see `leftBytes`
+ * @returns {Text | null}
+ */
+export function startWords(found, plan, left_bytes) {
+  if (!found.wasm) return null;
+  const size = { size: megabytes(left_bytes) };
+  if (left_bytes < NOTHING_BYTES) return plan.webgpu_missing ? later('Use the processor and start') : later('Start');
+  return plan.webgpu_missing ? later('Use the processor: download {size} MB and start', size) : later('Download {size} MB and start', size);
+}
+
+/** How much starting still downloads: keep.js has the model and the WebAssembly, sw.js the scripts. @param {Plan} plan */
+export async function leftBytes({ model_files, runtime_files }) {
+  const isKept = (/** @type {FileEntry} */ { path }) => path.endsWith('.wasm');
+  const kept = [...model_files, ...runtime_files.filter(isKept)];
+  const isHere = async (/** @type {string} */ path) => (await globalThis.caches?.match(absolute(path)).catch(() => null)) ?? null;
+  const scripts = runtime_files.filter((file) => !isKept(file)).map(async ({ path, size_bytes }) => ((await isHere(path)) ? 0 : size_bytes));
+  const stored = (await storedBytes(kept)) ?? 0;
+  const missing = kept.reduce((sum, { size_bytes }) => sum + size_bytes, -stored);
+  return (await Promise.all(scripts)).reduce((sum, bytes) => sum + bytes, Math.max(0, missing));
 }
 
 /** Says when the browser leaves too little room. @param {number} needed_bytes @returns {Promise<Text>} */

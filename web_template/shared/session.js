@@ -11,10 +11,10 @@
 import { Bridge, isAbort } from './bridge.js';
 import { absolute, modelFolder, readConfig, readQuery } from './config.js';
 import { choosePlan, inspectDevice, planBytes, planLabel, smallerPlan } from './device.js';
-import { deleteStored, storedBytes } from './keep.js';
+import { deleteStored } from './keep.js';
 import { later, onLanguage, openLanguage, t } from './language.js';
 import { Progress, serverReason, serverWords, showConnecting, showFrame, showLanguages, showOffer, showSent, showStored } from './launch.js';
-import { makeOffer, roomWarning } from './offer.js';
+import { makeOffer } from './offer.js';
 import { keepOffline, openOffline } from './offline.js';
 import { breakdown, describeFailure, fetchJson, fetchSite, isMissing } from './problems.js';
 import { lastCrash, markEnded, markRunning } from './recovery.js';
@@ -378,8 +378,7 @@ export class Session {
   }
 
   async #showStored() {
-    const stored = await storedBytes(this.#files());
-    showStored(stored, stored === null ? '' : await roomWarning(planBytes(this.plan) - stored), () => void this.#delete());
+    await showStored(this.#files(), this.plan, this.#facts.found, () => void this.#delete());
   }
 
   async #delete() {

@@ -17,6 +17,7 @@ export const WORDS = {
   'Checking what this device can do…': '正在检查此设备的能力…',
   'Ready when you are.': '随时可以开始。',
   'Download {size} MB and start': '下载 {size} MB 并开始',
+  'Use the processor and start': '使用处理器并开始',
   'Use the processor: download {size} MB and start': '使用处理器：下载 {size} MB 并开始',
   'Start with less memory: {label}, {size} MB': '少用内存启动：{label}，{size} MB',
   'This page is made for WebGPU, and it cannot be used here: {missing}.': '本页为 WebGPU 设计，但在这里无法使用：{missing}。',
