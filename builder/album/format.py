@@ -16,6 +16,7 @@
 Sections follow, each at a multiple of 64 bytes, in this order, so that all that a search needs lies together before the
 thumbnails, and all that a list of results needs lies before the vectors:
 
+    made  how the weights of the model were rounded (space.py): UTF-8. May be missing: nothing is known
     name  names of the photos (names.py): paths below the indexed folder, "/" between the parts
     size  u32 for each photo: bytes of its file (files beyond 4 GiB are not indexed)
     modi  u32: when the file was changed, in seconds since 1970; with the size it tells a changed file
@@ -63,11 +64,13 @@ REQUIRED = ("name", "size", "modi", "date", "scal", "vect")
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the vectors of an index are: ``space`` is 64 hexadecimal digits, see space.py; ``model`` is for people."""
+    """What the vectors of an index are: ``space`` is 64 hexadecimal digits, ``rounding`` "" where it is unknown, see
+    space.py for both; ``model`` is for people."""
 
     space: str
     model: str
     dimensions: int
+    rounding: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -37,7 +38,8 @@ class AlbumIndex:
             ) from error
         try:
             self._layout = parse_header(bytes(self._data[:4096]), size_bytes)
-            self.facts: Facts = self._layout.facts
+            rounding = self._section("made").decode(errors="replace")
+            self.facts: Facts = replace(self._layout.facts, rounding=rounding)
             self.scales = self._column("scal", "<f4")
             if not (np.isfinite(self.scales).all() and (self.scales >= 0).all()):
                 raise damaged("a scale is no number")
@@ -113,7 +115,7 @@ class AlbumIndex:
         return self.has_thumbnails and bool(self._thumbnails[row + 1] > self._thumbnails[row])
 
     def _section(self, name: str) -> bytes:
-        offset, length = self._layout.sections[name]
+        offset, length = self._layout.sections.get(name, (0, 0))
         return bytes(self._data[offset : offset + length])
 
     def _column(self, name: str, kind: str) -> np.ndarray:

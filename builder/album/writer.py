@@ -81,7 +81,8 @@ def _columns(facts: Facts, photos: Sequence[Photo]) -> dict[str, bytes]:
     codes = np.zeros((len(photos), facts.dimensions), np.int8)
     for row, photo in enumerate(photos):
         codes[row] = photo.codes
-    columns = {
+    columns = {"made": facts.rounding.encode()} if facts.rounding else {}
+    columns |= {
         "name": pack_names([photo.name for photo in photos]),
         "size": np.array([photo.size_bytes for photo in photos], "<u4").tobytes(),
         "modi": np.array([photo.modified_s for photo in photos], "<u4").tobytes(),

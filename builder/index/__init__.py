@@ -17,7 +17,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from builder.album import AlbumIndex, Facts, Photo, vector_space, write_index
+from builder.album import AlbumIndex, Facts, Photo, index_dtype, rounding, vector_space, write_index
 from builder.album.space import ENCODER, PREPROCESSOR
 from builder.album.vectors import encode
 from builder.embedded import NAMES, model_dir
@@ -64,7 +64,8 @@ def index(
 ) -> IndexResult:
     """Index every photo below ``folder`` into the file ``out``, on all cores.
 
-    ``model`` is an embedded model's name, a web model folder, or the Hub id of one that was published. An index that is
+    ``model`` is an embedded model's name, a web model folder, the folder of a site that carries one, or the Hub id of
+    one that was published. It runs in the dtype that pages run on processors, so that both make the same vectors. An index that is
     there already is brought up to date: photos whose size and time of change are the same are kept, new and changed
     ones opened, removed ones dropped. The file changes whole or not at all; a run that was interrupted goes on where it
     stopped. ``progress`` is told how many photos are done, and of how many.
@@ -78,8 +79,12 @@ def index(
     if not folder.is_dir():
         raise IndexFileError(f"{folder} is no folder", hint="give the folder that your photos are in")
     place, manifest = _find_model(model, say)
-    space, dimensions = vector_space(manifest), _dimensions(manifest)
-    facts = Facts(space=space, model=manifest.name, dimensions=dimensions)
+    facts = Facts(
+        space=vector_space(manifest),
+        model=manifest.name,
+        dimensions=_dimensions(manifest),
+        rounding=rounding(manifest, index_dtype(manifest)),
+    )
     target = out.absolute()
     journal = Journal(target, facts)
     last = _last_index(target, facts, say)
@@ -129,6 +134,8 @@ def _find_model(model: str | Path | None, say: Callable[[str], None]) -> tuple[P
         from builder.hub import fetch_model_files
 
         place = fetch_model_files(wanted, "pictures", _files_for_pictures, report=say)
+    if len(carried := list(place.glob("models/*/manifest.json"))) == 1:
+        place = carried[0].parent  # a site
     if not place.is_dir():
         raise ModelError(
             f"there is no model {str(wanted)!r}",
@@ -140,7 +147,7 @@ def _find_model(model: str | Path | None, say: Callable[[str], None]) -> tuple[P
 def _files_for_pictures(manifest: Manifest) -> list[FileEntry]:
     """Of a model on the Hub only what makes vectors of pictures is fetched."""
     vector_space(manifest)  # says so when it makes none
-    variant = manifest.components[ENCODER][_dtype(manifest)]
+    variant = manifest.components[ENCODER][index_dtype(manifest)]
     graph = FileEntry(path=variant.path, size_bytes=variant.size_bytes, sha256=variant.sha256)
     return [graph, *variant.data, *(entry for entry in manifest.files if entry.path == PREPROCESSOR)]
 
@@ -154,12 +161,6 @@ def _dimensions(manifest: Manifest) -> int:
     raise ModelError(f"{manifest.name} does not say how long its vectors are", hint="export the checkpoint again")
 
 
-def _dtype(manifest: Manifest) -> str:
-    """fp32 where there is one, else what devices without WebGPU get."""
-    variants = manifest.components[ENCODER]
-    return "fp32" if "fp32" in variants else manifest.tiers.get("wasm", {}).get(ENCODER, min(variants))
-
-
 def _last_index(target: Path, facts: Facts, say: Callable[[str], None]) -> dict[str, Photo]:
     """Name → photo of the index that is to be brought up to date; none of another model's."""
     if not target.exists():
@@ -171,7 +172,8 @@ def _last_index(target: Path, facts: Facts, say: Callable[[str], None]) -> dict[
     except IndexFileError as error:
         raise IndexFileError(error.message, hint="remove it, or give another file with -o") from error
     if last.facts != facts:
-        say(f"{target.name} was made with another model ({last.facts.model}): all photos are read again")
+        made = f"{last.facts.model}, {last.facts.rounding or 'rounding unknown'}"
+        say(f"{target.name} was made with another model ({made}): all photos are read again")
         return {}
     return {photo.name: photo for photo in last.photos()}
 
@@ -199,7 +201,7 @@ def _read_all(
     if not found:
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    encoder = PictureEncoder(place, _dtype(manifest), threads=1)
+    encoder = PictureEncoder(place, index_dtype(manifest), threads=1)
 
     def read(one: Found) -> Photo | Unreadable:
         try:

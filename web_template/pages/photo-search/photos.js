@@ -90,10 +90,10 @@ const searching = new Searching(field, {
     showCount();
     if (!indexing.busy && getState() === 'running') settle('');
   },
+  onExample: () => parts.show(),
   onFailed(name) {
-    say(later('“{name}” cannot be read by this browser.', { name }));
     parts.show();
-    void searching.run();
+    say(later('“{name}” cannot be read by this browser.', { name }));
   },
 });
 const parts = new Parts(searching, () => void searching.run());
@@ -103,7 +103,7 @@ const parts = new Parts(searching, () => void searching.run());
 function showFound() {
   if (!found) return;
   const { rows, scores, found: count, near } = found;
-  const shown = showsNear ? (near ? count + near : rows.length) : count;
+  const shown = showsNear ? (count ? count + near : rows.length) : count;
   browsing.hide();
   results.show(rows.subarray(0, shown), scores.subarray(0, shown));
   parts.show();
@@ -151,7 +151,7 @@ function settle(words, left_out = '') {
 
 // ------------------------------------------------------------------------------------------------ what visitors do
 
-/** @param {{ row?: number, picture?: Blob, name: string, url: string }[]} examples @param {boolean} only */
+/** @param {{ row?: number, picture?: File, name: string, url: string }[]} examples @param {boolean} only */
 function searchWith(examples, only) {
   examples.forEach((example, i) => searching.addExample(example, only && i === 0));
   parts.show();
@@ -222,7 +222,9 @@ async function openIndexFile(file) {
     const facts = await session.request('openFile', { file });
     pictures.forget();
     showAlbum(facts);
-    settle(t('{count} photos came with {name}.', { count: numberWords(facts.opened), name: file.name }));
+    const came = t('{count} photos came with {name}.', { count: numberWords(facts.opened), name: file.name });
+    const apart = t('It was made with other weights of this model than run here: its photos may rank a little differently.');
+    settle([came, facts.other_rounding && apart].filter(Boolean).join(' '));
     await searching.run();
   } catch (error) {
     if (isAbort(error)) return;
@@ -345,7 +347,7 @@ const ways = {
   isOpen: () => session !== null && !root.hasAttribute('data-collection'),
   onPhotos: take,
   onIndex: (/** @type {File} */ file) => void openIndexFile(file),
-  onExamples: (/** @type {File[]} */ files) => searchWith(files.map((file) => ({ picture: file, name: file.name, url: URL.createObjectURL(file) })), false),
+  onExamples: (/** @type {File[]} */ files) => searchWith(files.map((file) => ({ picture: file, name: file.name, url: '' })), false),
 };
 
 onLanguage(redraw);
