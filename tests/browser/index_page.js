@@ -1,37 +1,11 @@
 /**
- * @file What the photo-search page does with an index and with photos, laid open to test_index_search.py: the page's own
- * modules and the real transformers.js, without its elements.
+ * @file What the photo-search page does with an index, laid open to test_index_search.py: the page's own modules without
+ * its elements.
  */
 
-import { AutoProcessor, CLIPVisionModelWithProjection, RawImage, env } from './runtime/transformers.min.js';
 import { combine, rank } from './app/pages/photo-search/ranking.js';
 import { openIndex } from './app/shared/index-file.js';
-import { perceptualHash } from './app/shared/perceptual.js';
-import { keepSize, readPicture } from './app/shared/picture.js';
 import { VectorStore } from './app/shared/vectors.js';
-
-env.allowLocalModels = true;
-env.allowRemoteModels = false;
-env.localModelPath = './models/';
-env.useBrowserCache = false;
-env.useWasmCache = false;
-const ort = new URL('./runtime/ort-wasm-simd-threaded', location.href).href;
-env.backends.onnx.wasm.wasmPaths = { mjs: `${ort}.mjs`, wasm: `${ort}.wasm` };
-
-/** Vectors and hashes of photos as the page makes them. */
-globalThis.embed = async ({ model, facts, dtype, photos }) => {
-  const processor = await AutoProcessor.from_pretrained(model);
-  keepSize(processor);
-  const encoder = await CLIPVisionModelWithProjection.from_pretrained(model, { dtype, device: 'wasm' });
-  const made = [];
-  for (const photo of photos) {
-    const bitmap = await createImageBitmap(await (await fetch(photo)).blob());
-    const picture = readPicture(bitmap, facts, RawImage);
-    const { image_embeds } = await encoder(await processor(picture));
-    made.push({ vector: [...image_embeds.data], hash: perceptualHash(picture.data, facts.width, facts.height) });
-  }
-  return made;
-};
 
 /** Everything matches. */
 const ALL = { found: -2, near: -2, mean: 0, deviation: 0 };
