@@ -65,10 +65,12 @@ def index(
     """Index every photo below ``folder`` into the file ``out``, on all cores.
 
     ``model`` is an embedded model's name, a web model folder, the folder of a site that carries one, or the Hub id of
-    one that was published. It runs in the dtype that pages run on processors, so that both make the same vectors. An index that is
-    there already is brought up to date: photos whose size and time of change are the same are kept, new and changed
-    ones opened, removed ones dropped. The file changes whole or not at all; a run that was interrupted goes on where it
-    stopped. ``progress`` is told how many photos are done, and of how many.
+    one that was published. It runs in the dtype that pages run on processors, so that both make the same vectors.
+
+    An index that is there already is brought up to date: photos whose size and time of change are the same are kept, new
+    and changed ones opened, removed ones dropped; those of a folder that cannot be read now are not gone. The file
+    changes whole or not at all; a run that was interrupted goes on where it stopped. ``progress`` is told how many
+    photos are done, and of how many.
 
     Raises:
         IndexFileError: no folder, no photo in it, or the file is no index of ours or cannot be written.
@@ -92,7 +94,10 @@ def index(
     if done:
         say(f"going on: {len(done)} photos were done before")
     found, unreadable = find_photos(folder)
-    photos, fresh = _take_over(found, {**_usable(last, thumbnails), **done})
+    known = {**_usable(last, thumbnails), **done}
+    photos, fresh = _take_over(found, known)
+    closed = tuple(f"{one.name}/" for one in unreadable if one.folder)
+    photos |= {name: photo for name, photo in known.items() if name.startswith(closed)}
     kept = len(photos)
     try:
         with closing(_read_all(fresh, place, manifest, thumbnails)) as results:
@@ -103,13 +108,13 @@ def index(
                 else:
                     unreadable.append(result)
                 if progress is not None:
-                    progress(kept + count, len(found))
+                    progress(kept + count, kept + len(fresh))
     finally:
         journal.flush()
     if not photos:
         raise IndexFileError(
             f"{folder} holds no photo that can be read{_first_of(unreadable)}",
-            hint="JPEG, PNG, WebP, AVIF, GIF and HEIC are read",
+            hint="JPEG, PNG, WebP, AVIF, GIF, HEIC, BMP and TIFF are read",
         )
     rows = [photos[name] for name in sorted(photos)]
     size_bytes = write_index(target, facts, rows, thumbnails=thumbnails)

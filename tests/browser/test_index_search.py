@@ -155,7 +155,7 @@ def test_published_collection_is_searched_without_the_tower_for_pictures_until_o
 def test_the_page_that_visitors_get_and_python_make_the_same_vectors_and_rank_alike(
     demo_work: Path, demo_address: str, collection: Collection, open_page: OpenPage, tmp_path: Path
 ) -> None:
-    """The page as it ships, in its own dtypes and with its own decoders, beside an index of the model that it carries."""
+    """The page as it ships, in its own dtypes and with its own decoders, beside an index by the model it carries."""
     site = demo_work / "site" / "photo-search"
     made = AlbumIndex(index(collection.photos, out=tmp_path / "python.index", model=site, thumbnails=False).path)
     watch = open_photos(open_page, demo_address)

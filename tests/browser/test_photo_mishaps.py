@@ -1,4 +1,4 @@
-"""What goes wrong with an album, and what is left then: two tabs, damaged records, odd names, pictures nobody can read."""
+"""What goes wrong with an album, and what is left: two tabs, damaged records, odd names, pictures that are none."""
 
 from __future__ import annotations
 

@@ -244,6 +244,7 @@ export class Album {
         this.#know(row);
         this.twins.add(row, this.index.hash(row));
       }
+      if (row % SLICE === SLICE - 1) await new Promise((resolve) => setTimeout(resolve));
     }
     try {
       const id = await this.#store?.putChunk({ bytes: file, count, own: false });

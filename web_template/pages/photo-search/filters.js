@@ -6,7 +6,7 @@
 /** @import { Session } from '../../shared/session.js' */
 
 import { isAbort } from '../../shared/bridge.js';
-import { t } from '../../shared/language.js';
+import { later, t } from '../../shared/language.js';
 import { byRole, part, say } from '../../shared/state.js';
 import { numberWords } from './wording.js';
 
@@ -125,7 +125,7 @@ export class Filters {
       });
       this.#tags = tags;
       this.#showTags();
-      say(tags.length ? t('{count} tags found.', { count: tags.length }) : t('No tag suits this album.'));
+      say(tags.length ? later('{count} tags found.', { count: tags.length }) : later('No tag suits this album.'));
       if (this.#tag) this.#onChange();
     } catch (error) {
       if (!isAbort(error)) session.fail(error);
@@ -140,10 +140,11 @@ export class Filters {
     return this.#tag !== '' && !this.#tags.length;
   }
 
-  /** Tags are gone with the album. */
+  /** All is gone with the album. */
   reset() {
     this.#tags = [];
-    this.#tag = '';
+    this.#from.value = this.#to.value = this.#folder.value = this.#wantedFolder = this.#tag = '';
+    this.#showActive();
     this.#showTags();
   }
 

@@ -103,6 +103,7 @@ async function scoreParts({ terms, rows, pictures }, emit) {
   for (const { text, weight } of terms) {
     parts.push({ weight, example: false, scores: index.scores(await embedText(model, text)) });
   }
+  if (rows.length) await index.complete; // a collection shows photos before their vectors are there
   for (const row of rows) parts.push({ weight: 1, example: true, scores: index.scores(index.vector(row)) });
   for (const picture of pictures) parts.push({ weight: 1, example: true, scores: index.scores(await exampleVector(picture, emit)) });
   return parts;
