@@ -23,7 +23,7 @@ def index(
     model: Annotated[
         str | None,
         typer.Option(
-            help="The model of the page: an embedded one's name, its folder, the folder of a built page, or its Hub id.",
+            help="The model of the page: an embedded one's name, its folder, a built page, or its Hub id.",
             show_default=False,
         ),
     ] = None,

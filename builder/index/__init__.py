@@ -67,8 +67,8 @@ def index(
     ``model`` is an embedded model's name, a web model folder, the folder of a site that carries one, or the Hub id of
     one that was published. It runs in the dtype that pages run on processors, so that both make the same vectors.
 
-    An index that is there already is brought up to date: photos whose size and time of change are the same are kept, new
-    and changed ones opened, removed ones dropped; those of a folder that cannot be read now are not gone. The file
+    An index that is there already is brought up to date: photos whose size and time of change are the same are kept,
+    new and changed ones opened, removed ones dropped; those of a folder that cannot be read are not gone. The file
     changes whole or not at all; a run that was interrupted goes on where it stopped. ``progress`` is told how many
     photos are done, and of how many.
 

@@ -11,6 +11,7 @@
 import { Column } from './index-columns.js';
 import { DEGREES, IndexError, MOST_HEADER_BYTES, NOWHERE, damaged, parseHeader, writeFile } from './index-layout.js';
 import { badName, packNames, unpackNames } from './index-names.js';
+import { packSection, possibleDate, readDates, unpackSection, writeDates } from './index-sections.js';
 import { openSource, readInParts } from './index-source.js';
 import { Thumbnails } from './index-thumbnails.js';
 import { encodeVector, rotationBlock } from './rotation.js';
@@ -20,7 +21,6 @@ export { IndexError };
 
 /** Bytes of vectors that are read at once: from a network few, so that a search soon covers some; a file takes longer in many parts. */
 const CHUNK_BYTES = { remote: 8 << 20, local: 16 << 20 };
-const LATEST_DATE = 8.64e15;
 /** Thumbnails that are held in memory at a time while an index is written. */
 const THUMBNAILS_AT_ONCE = 64;
 const MOST_UINT32 = 2 ** 32 - 1;
@@ -67,16 +67,13 @@ export async function openIndex(from, { space = null, signal, onProgress } = {})
     throw new IndexError('model', `This index was made with another model (${layout.model}): its vectors cannot be compared with this page's.`);
   }
   const index = new AlbumIndex(layout);
-  index.rounding = await index.read(source, layout, onProgress);
+  index.rounding = (await index.read(source, layout, onProgress)).rounding;
   if (!source.remote) await index.complete;
   return index;
 }
 
 /** @param {Source} source */
 const readLayout = async (source) => parseHeader(await source.read(0, Math.min(MOST_HEADER_BYTES, source.size)), source.size);
-
-/** What no calendar has is unknown. @param {number} date */
-const possibleDate = (date) => (Math.abs(date) <= LATEST_DATE ? date : NaN);
 
 /** Rows keep their numbers as long as the index is open; a removed one is dead, and never found again. */
 export class AlbumIndex {
@@ -245,8 +242,7 @@ export class AlbumIndex {
     if (layout.space !== this.space || layout.dimensions !== this.dimensions) {
       throw new IndexError('model', `This index was made with another model (${layout.model}).`);
     }
-    const first = this.count;
-    const rounding = await this.read(source, layout);
+    const { first, rounding } = await this.read(source, layout);
     try {
       await this.complete;
     } catch (error) {
@@ -287,17 +283,18 @@ export class AlbumIndex {
     const pictures = pictured ? await this.#writeThumbnails(chosen) : null;
     /** @type {[string, ArrayBufferView<ArrayBuffer>][]} */
     const sections = [
-      ...(this.rounding ? [/** @type {[string, Uint8Array<ArrayBuffer>]} */ (['made', new TextEncoder().encode(this.rounding)])] : []),
+      ['made', new TextEncoder().encode(this.rounding)],
       ['name', packNames(chosen.map((row) => this.name(row)))],
       ['size', this.#sizes.pick(chosen)],
       ['modi', this.#modified.pick(chosen)],
-      ['date', this.#dates.pick(chosen)],
+      ['date', writeDates(this.#dates.pick(chosen))],
     ];
     if (places.some((value) => value !== NOWHERE)) sections.push(['plac', places]);
     if (hashes.some((value) => value !== 0)) sections.push(['hash', hashes]);
     if (pictures) sections.push(['tlen', pictures.lengths]);
-    sections.push(['scal', Float32Array.from(chosen, (row) => this.#vectors.scale(row))], ['vect', codes]);
-    return writeFile(this.#facts, chosen.length, sections, pictures?.blob ?? null);
+    sections.push(['scal', Float32Array.from(chosen, (row) => this.#vectors.scale(row))]);
+    const packed = await Promise.all(sections.map(([name, data]) => packSection(name, data)));
+    return writeFile(this.#facts, chosen.length, [...packed, { name: 'vect', data: codes, plain: 0 }], pictures?.blob ?? null);
   }
 
   /**
@@ -306,17 +303,19 @@ export class AlbumIndex {
    * @param {Source} source
    * @param {import('./index-layout.js').Layout} layout
    * @param {(progress: Progress) => void} [onProgress]
-   * @returns {Promise<string>} how its model was rounded
+   * @returns {Promise<{ first: number, rounding: string }>} its first row, and how its model was rounded
    */
   async read(source, { photos, sections, rotation }, onProgress = () => {}) {
     if (rotation !== this.#facts.rotation) throw damaged(`a rotation of ${rotation}`);
     const ends = [...sections].map(([name, { offset, length }]) => (name === 'vect' || name === 'thum' ? 0 : offset + length));
     const front = await source.read(0, Math.max(...ends));
     if (front.length < Math.max(...ends)) throw damaged('it is cut off');
-    const bytes = (/** @type {string} */ name) => {
-      const { offset, length } = sections.get(name) ?? { offset: 0, length: 0 };
-      return front.slice(offset, offset + length);
-    };
+    /** @type {Map<string, Uint8Array<ArrayBuffer>>} */
+    const plain = new Map();
+    await Promise.all([...sections].map(async ([name, section]) => {
+      if (name !== 'vect' && name !== 'thum') plain.set(name, await unpackSection(name, front.slice(section.offset, section.offset + section.length), section.plain));
+    }));
+    const bytes = (/** @type {string} */ name) => plain.get(name) ?? new Uint8Array();
     const section = /** @type {import('./index-layout.js').Section} */ (sections.get('vect'));
     const vectors = readInParts(source, section, Math.max(1, Math.floor(CHUNK_BYTES[source.remote ? 'remote' : 'local'] / this.dimensions)) * this.dimensions);
     const names = unpackNames(bytes('name'), photos);
@@ -329,7 +328,8 @@ export class AlbumIndex {
     }
     this.#sizes.append(new Uint32Array(bytes('size').buffer));
     this.#modified.append(new Uint32Array(bytes('modi').buffer));
-    this.#dates.append(new Float64Array(bytes('date').buffer).map(possibleDate));
+    const first = this.count;
+    this.#dates.append(readDates(new Uint32Array(bytes('date').buffer)));
     this.#places.append(sections.has('plac') ? new Int32Array(bytes('plac').buffer) : new Int32Array(2 * photos).fill(NOWHERE));
     this.#hashes.append(sections.has('hash') ? new Uint32Array(bytes('hash').buffer) : new Uint32Array(2 * photos));
     if (pictures) this.#thumbnails.append(source, pictures.offset, lengths);
@@ -340,7 +340,7 @@ export class AlbumIndex {
       onProgress({ rows: this.count - photos + loaded / this.dimensions, loaded_bytes: front.length + loaded, total_bytes: front.length + section.length });
     });
     this.complete.catch(() => {}); // whoever waits for it is told; nobody has to
-    return new TextDecoder().decode(bytes('made'));
+    return { first, rounding: new TextDecoder().decode(bytes('made')) };
   }
 
   /**
