@@ -146,6 +146,16 @@ def test_published_collection_is_searched_without_the_tower_for_pictures_until_o
         page.wait_for_selector("[data-role=status]:has-text('like it')", timeout=60_000)
         assert shown(watch)[0] == "real 1 0.JPG"
         assert [url for url in watch.requested if "vision_model" in url]
+        watch.wait_until("caches.match(new URL('collection/album.index', document.baseURI)).then(Boolean)", seconds=60)
+        page.context.set_offline(True)
+        page.reload()
+        page.wait_for_selector("[data-role=start]:visible, html[data-model=loaded]", timeout=60_000)
+        if page.is_visible("[data-role=start]"):
+            page.click("[data-role=start]")
+        until_idle(watch, f"{len(collection.index)} photos")
+        assert search(watch, caption)[0] == "photo-16.jpg", "a collection that was seen is there without a network"
+        page.context.set_offline(False)
+        page.fill("[data-role=query]", "")
         page.click("[data-role=delete-stored]")
         page.wait_for_selector("[data-role=status]:has-text('Deleted')")
         assert page.inner_text("[data-role=count]").startswith(f"{len(collection.index)} photos")

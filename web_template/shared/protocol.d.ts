@@ -285,7 +285,8 @@ export interface PhotoCalls extends BaseCalls {
   facts: { payload: { rows: number[] }; event: never; result: { facts: PhotoFacts[] } };
   thumbnails: { payload: { rows: number[] }; event: never; result: { thumbnails: (Blob | null)[] } };
   tag: {
-    payload: null;
+    /** Null: the page's own list. */
+    payload: { labels: string[] | null };
     event: { kind: 'labels'; done: number; all: number };
     result: { tags: { label: string; photos: number }[] };
   };

@@ -19,6 +19,7 @@ export class Filters {
   #fold = byRole('fold', HTMLInputElement);
   #tagButton = byRole('tag', HTMLButtonElement);
   #tagList = byRole('tags', HTMLElement);
+  #labels = byRole('labels', HTMLInputElement);
   #bar = byRole('tag-progress', HTMLProgressElement);
   #box = byRole('filters', HTMLDetailsElement);
   #tag = '';
@@ -120,7 +121,8 @@ export class Filters {
     this.#tagButton.disabled = true;
     this.#bar.hidden = false;
     try {
-      const { tags } = await session.request('tag', null, {
+      const own = this.#labels.value.split(/[,，;；]/).map((label) => label.trim()).filter(Boolean);
+      const { tags } = await session.request('tag', { labels: own.length ? own : null }, {
         onEvent: (event) => event.kind === 'labels' && Object.assign(this.#bar, { max: event.all, value: event.done }),
       });
       this.#tags = tags;

@@ -229,13 +229,13 @@ serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Hand
     return { thumbnails: await Promise.all(rows.map((row) => present(album).thumbnail(row).catch(() => null))) };
   },
 
-  async tag(_, { emit, signal }) {
+  async tag({ labels }, { emit, signal }) {
     const { index } = present(album);
     await index.complete;
-    const all = LABELS.length;
-    const vectors = await textVectors(LABELS.map(sentenceOf), (done) => emit({ kind: 'labels', done, all }), signal);
+    const all = labels?.length ?? LABELS.length;
+    const vectors = await textVectors(labels ?? LABELS.map(sentenceOf), (done) => emit({ kind: 'labels', done, all }), signal);
     tags ??= new Tags();
-    await tags.assign(index, LABELS, vectors, await present(cutoff).current(), signal);
+    await tags.assign(index, labels ?? LABELS, vectors, await present(cutoff).current(), signal);
     return { tags: tags.counts() };
   },
 

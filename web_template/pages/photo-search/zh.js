@@ -40,6 +40,7 @@ export const WORDS = {
   'It was made with other weights of this model than run here: its photos may rank a little differently.': '它由此模型的另一版权重生成：其中照片的排序可能略有不同。',
   'the system does not give it out': '系统不提供此文件',
   'its name has characters that cannot be shown, or is too long': '文件名含有无法显示的字符，或过长',
+  'Own labels, with commas between them': '自定义标签，用逗号分隔',
   'Nothing new.': '没有新照片。',
   'No photos were found there.': '那里没有找到照片。',
   '{count} file is no photo': '{count} 个文件不是照片',
