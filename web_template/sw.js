@@ -18,12 +18,16 @@ const NETWORK_TIMEOUT_MS = 4000;
 /** Set when the site has moved away: a request still under way must not make the cache again that has just gone. */
 let gone = false;
 
-/** @typedef {{ version: string, files: { path: string, sha256: string }[] }} Site */
+/** @typedef {{ version: string, files: { path: string, sha256: string, size_bytes: number }[] }} Site */
 
 /** Needed to open the page. @param {string} path */
 const isPage = (path) => path === 'index.html' || path === 'app.webmanifest' || /^(app|icons)\//.test(path) || /^models\/[^/]+\/manifest\.json$/.test(path);
 /** Taken in when first asked for. @param {string} path */
 const isExtra = (path) => /^runtime\/[^/]+\.m?js$/.test(path) || /^sample\//.test(path);
+/** The index of a published collection: read by ranges, and kept as a whole when the page asks for it. @param {string} path */
+const isCollection = (path) => /^collection\//.test(path);
+/** A larger one stays where it is: nobody expects a visit to a museum to fill the phone. */
+const MOST_COLLECTION_BYTES = 64e6;
 
 /** The path of an address in this site; '' for the page itself becomes index.html. @param {string} url */
 function pathOf(url) {
@@ -119,7 +123,8 @@ async function cut(response, request) {
 async function keepExtras(urls) {
   const site = await (await find(SITE))?.json();
   for (const path of urls.map(pathOf)) {
-    if (path && isExtra(path) && site && !(await find(path))) await take(site, path).catch(() => null);
+    const small = Number(site?.files.find((/** @type {Site['files'][0]} */ file) => file.path === path)?.size_bytes) <= MOST_COLLECTION_BYTES;
+    if (path && (isExtra(path) || (isCollection(path) && small)) && site && !(await find(path))) await take(site, path).catch(() => null);
   }
 }
 
@@ -127,7 +132,7 @@ scope.oninstall = (event) => event.waitUntil(install());
 scope.onactivate = (event) => event.waitUntil(dropVersions(version));
 scope.onfetch = (event) => {
   const path = event.request.method === 'GET' ? pathOf(event.request.url) : null;
-  if (path && (path === SITE || isPage(path) || isExtra(path))) event.respondWith(answer(event.request, path));
+  if (path && (path === SITE || isPage(path) || isExtra(path) || isCollection(path))) event.respondWith(answer(event.request, path));
 };
 scope.onmessage = (event) => {
   if (event.data === 'take-over') {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from builder.album.format import Facts, Photo
 from builder.album.reader import AlbumIndex
-from builder.album.space import vector_space
+from builder.album.space import index_dtype, rounding, vector_space
 from builder.album.writer import write_index
 
-__all__ = ["AlbumIndex", "Facts", "Photo", "vector_space", "write_index"]
+__all__ = ["AlbumIndex", "Facts", "Photo", "index_dtype", "rounding", "vector_space", "write_index"]

@@ -1,7 +1,7 @@
 """The file format of an index: one file, little-endian, made to be memory-mapped and to be fetched by ranges.
 
     0    8   magic: 89 57 44 49 0D 0A 1A 0A ("\\x89WDI\\r\\n\\x1a\\n": whatever treats it as text breaks it visibly)
-    8    u32 version, 1
+    8    u32 version, 2
     12   u32 number of sections
     16   u32 photos
     20   u32 dimensions of a vector
@@ -11,16 +11,18 @@
     64   64  name of the model, UTF-8, filled up with zeros: for people, nothing depends on it
     128  u64 length of the whole file in bytes
     136  u64 zero
-    144  the sections, 24 bytes each: 4 letters, u32 zero, u64 offset, u64 length
+    144  the sections, 24 bytes each: 4 letters, u32 length once it is unpacked (packing.py) or 0 for one that is not
+         packed, u64 offset, u64 length
 
 Sections follow, each at a multiple of 64 bytes, in this order, so that all that a search needs lies together before the
 thumbnails, and all that a list of results needs lies before the vectors:
 
+    made  how the weights of the model were rounded (space.py): UTF-8. May be missing: nothing is known
     name  names of the photos (names.py): paths below the indexed folder, "/" between the parts
     size  u32 for each photo: bytes of its file (files beyond 4 GiB are not indexed)
     modi  u32: when the file was changed, in seconds since 1970; with the size it tells a changed file
-    date  f64: when the photo was taken by the clock on the wall there, in milliseconds since 1970 as if in UTC (EXIF
-          DateTimeOriginal; for a file without one, its time of change); NaN: unknown
+    date  i64: when the photo was taken by the clock on the wall there, in milliseconds since 1970 as if in UTC (EXIF
+          DateTimeOriginal; for a file without one, its time of change); -2^63: unknown
     plac  2 × i32: latitude and longitude in 1e-7 degrees; twice -2^31: unknown. May be missing
     hash  2 × u32: the perceptual hash, low half first (builder/index/pictures.py); zero: none. May be missing
     tlen  u32: bytes of the thumbnail, 0 for none. May be missing, with ``thum``
@@ -28,8 +30,8 @@ thumbnails, and all that a list of results needs lies before the vectors:
     vect  dimensions × i8: the vector, rotated, divided by its scale
     thum  the thumbnails one after the other, WebP or JPEG
 
-A reader ignores sections that it does not know, and refuses another version. 512 dimensions take 548 bytes a photo and
-its name, of which front coding leaves some ten bytes.
+Those before ``tlen``, and ``scal``, are packed. A reader ignores sections that it does not know, and refuses another
+version. 512 dimensions take some 540 bytes a photo, with names that count on less, with random ones of 40 letters 556.
 
 The page's own album is kept as such files too, a few hundred photos in each.
 """
@@ -46,7 +48,7 @@ import numpy as np
 from builder.errors import IndexFileError
 
 MAGIC = b"\x89WDI\r\n\x1a\n"
-VERSION = 1
+VERSION = 2
 INT8 = 1
 ALIGNMENT = 64
 HEADER = struct.Struct("<8s6I32s64sQQ")
@@ -56,6 +58,7 @@ MOST_PHOTOS = 10_000_000
 MOST_DIMENSIONS = 8192
 NOWHERE = -(2**31)
 DEGREES = 1e7
+UNKNOWN_DATE = -(2**63)
 ITEM_BYTES: Mapping[str, int] = {"size": 4, "modi": 4, "date": 8, "plac": 8, "hash": 8, "tlen": 4, "scal": 4}
 """Sections of so many bytes for each photo."""
 REQUIRED = ("name", "size", "modi", "date", "scal", "vect")
@@ -63,11 +66,13 @@ REQUIRED = ("name", "size", "modi", "date", "scal", "vect")
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the vectors of an index are: ``space`` is 64 hexadecimal digits, see space.py; ``model`` is for people."""
+    """What the vectors of an index are: ``space`` is 64 hexadecimal digits, ``rounding`` "" where it is unknown, see
+    space.py for both; ``model`` is for people."""
 
     space: str
     model: str
     dimensions: int
+    rounding: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +97,16 @@ class Photo:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """A checked header: every section lies within the file, and is as long as it must be. name → offset, length."""
+    """A checked header: every section lies within the file, and is, or will be, as long as it must be.
+
+    ``sections`` is name → offset, length; ``unpacked`` is name → length of those that are packed.
+    """
 
     facts: Facts
     photos: int
     rotation: int
     sections: Mapping[str, tuple[int, int]]
+    unpacked: Mapping[str, int]
 
 
 def aligned(offset: int) -> int:
@@ -105,7 +114,9 @@ def aligned(offset: int) -> int:
     return -(-offset // ALIGNMENT) * ALIGNMENT
 
 
-def header_bytes(facts: Facts, *, photos: int, rotation: int, sections: Mapping[str, int]) -> tuple[bytes, list[int]]:
+def header_bytes(
+    facts: Facts, *, photos: int, rotation: int, sections: Mapping[str, int], unpacked: Mapping[str, int]
+) -> tuple[bytes, list[int]]:
     """Lay out sections of the given lengths in the given order; return the header and their offsets."""
     offsets, end = list[int](), HEADER.size + ENTRY.size * len(sections)
     for length in sections.values():
@@ -115,7 +126,7 @@ def header_bytes(facts: Facts, *, photos: int, rotation: int, sections: Mapping[
     space = bytes.fromhex(facts.space)
     head = HEADER.pack(MAGIC, VERSION, len(sections), photos, facts.dimensions, INT8, rotation, space, name, end, 0)
     entries = [
-        ENTRY.pack(kind.encode(), 0, offset, length)
+        ENTRY.pack(kind.encode(), unpacked.get(kind, 0), offset, length)
         for offset, (kind, length) in zip(offsets, sections.items(), strict=True)
     ]
     return b"".join((head, *entries)), offsets
@@ -143,23 +154,28 @@ def parse_header(start: bytes, file_bytes: int) -> Layout:
         raise damaged(f"a rotation of {rotation} in {dimensions} dimensions")
     if len(start) < HEADER.size + ENTRY.size * count:
         raise damaged("its list of sections is cut off")
-    sections: dict[str, tuple[int, int]] = {}
+    sections, unpacked = dict[str, tuple[int, int]](), dict[str, int]()
     end = HEADER.size + ENTRY.size * count
     for number in range(count):
-        letters, _, offset, size = ENTRY.unpack_from(start, HEADER.size + ENTRY.size * number)
+        letters, plain, offset, size = ENTRY.unpack_from(start, HEADER.size + ENTRY.size * number)
         section = letters.decode("latin-1")
         if section in sections or offset % ALIGNMENT or offset < end or offset + size > file_bytes:
             raise damaged(f"section {section!r} at {offset} with {size} bytes")
         sections[section], end = (offset, size), offset + size
+        if plain:
+            unpacked[section] = plain
     missing = [section for section in REQUIRED if section not in sections]
     if missing or ("tlen" in sections) != ("thum" in sections):
         raise damaged(f"it lacks {', '.join(missing) or 'half of the thumbnails'}")
     for section, item in {**ITEM_BYTES, "vect": dimensions}.items():
-        if section in sections and sections[section][1] != item * photos:
-            raise damaged(f"section {section!r} has {sections[section][1]} bytes for {photos} photos")
+        length = unpacked.get(section, sections.get(section, (0, item * photos))[1])
+        if length != item * photos:
+            raise damaged(f"section {section!r} has {length} bytes for {photos} photos")
+    if "vect" in unpacked or "thum" in unpacked:
+        raise damaged("what is read in parts is packed")
     model = name.rstrip(b"\0").decode(errors="replace")
     facts = Facts(space=space.hex(), model=model, dimensions=dimensions)
-    return Layout(facts=facts, photos=photos, rotation=rotation, sections=sections)
+    return Layout(facts=facts, photos=photos, rotation=rotation, sections=sections, unpacked=unpacked)
 
 
 def damaged(what: str) -> IndexFileError:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
-from builder.album.format import DEGREES, NOWHERE, Facts, Photo, damaged, parse_header
+from builder.album.format import DEGREES, ITEM_BYTES, NOWHERE, UNKNOWN_DATE, Facts, Photo, damaged, parse_header
 from builder.album.names import unpack_names
+from builder.album.packing import WORD, unpack
 from builder.album.vectors import decode, rotate
 from builder.errors import IndexFileError
 
@@ -37,7 +39,8 @@ class AlbumIndex:
             ) from error
         try:
             self._layout = parse_header(bytes(self._data[:4096]), size_bytes)
-            self.facts: Facts = self._layout.facts
+            rounding = self._section("made").decode(errors="replace")
+            self.facts: Facts = replace(self._layout.facts, rounding=rounding)
             self.scales = self._column("scal", "<f4")
             if not (np.isfinite(self.scales).all() and (self.scales >= 0).all()):
                 raise damaged("a scale is no number")
@@ -69,7 +72,7 @@ class AlbumIndex:
             name=self.names[row],
             size_bytes=int(columns["size"][row]),
             modified_s=int(columns["modi"][row]),
-            date_ms=float(columns["date"][row]),
+            date_ms=float("nan") if columns["date"][row] == UNKNOWN_DATE else float(columns["date"][row]),
             codes=self.codes[row],
             scale=float(self.scales[row]),
             place=None if NOWHERE in place else (place[0] / DEGREES, place[1] / DEGREES),
@@ -106,17 +109,22 @@ class AlbumIndex:
 
     @cached_property
     def _columns(self) -> dict[str, np.ndarray]:
-        kinds = {"size": "<u4", "modi": "<u4", "date": "<f8", "plac": "<i4", "hash": "<u8"}
+        kinds = {"size": "<u4", "modi": "<u4", "date": "<i8", "plac": "<i4", "hash": "<u8"}
         return {section: self._column(section, kind) for section, kind in kinds.items()}
 
     def _has_thumbnail(self, row: int) -> bool:
         return self.has_thumbnails and bool(self._thumbnails[row + 1] > self._thumbnails[row])
 
     def _section(self, name: str) -> bytes:
-        offset, length = self._layout.sections[name]
-        return bytes(self._data[offset : offset + length])
+        offset, length = self._layout.sections.get(name, (0, 0))
+        found = bytes(self._data[offset : offset + length])
+        if (plain := self._layout.unpacked.get(name)) is None:
+            return found
+        return unpack(found, plain, ITEM_BYTES.get(name, 0) // WORD)
 
     def _column(self, name: str, kind: str) -> np.ndarray:
-        """A section as an array on the mapped file, empty where there is none."""
+        """A section as an array, on the mapped file where it is not packed; empty where there is none."""
+        if name in self._layout.unpacked:
+            return np.frombuffer(self._section(name), kind)
         offset, length = self._layout.sections.get(name, (0, 0))
         return np.frombuffer(self._data[offset : offset + length], kind)

@@ -4,9 +4,10 @@ It covers the fp32 graph of the picture encoder with its external data, the prep
 fitted (`ImageFacts`). So it changes with the weights, a normalisation or a resampling, and vectors of two models are
 never mixed.
 
-It does not cover the dtype that runs: an index that a laptop made with fp32 is to be searched on a phone with q4f16,
-whose text vectors verify has measured against fp32's; a digest of the file that ran would forbid what the index is for.
-Nor does it cover the text encoder: an index holds pictures only.
+It does not cover the text encoder, because an index holds pictures only, nor how the weights are rounded: an index of
+one rounding can be searched with words of another. But vectors of two roundings lie apart, those of scenes-clip in fp32
+and in q4 by a cosine down to 0.978, and order photos otherwise. So an index says by which rounding it was made
+(`rounding`), and a page with another one says so. Halving the floats is none: q4 and q4f16 differ by 0.0001.
 
 A site carries no fp32 graph, so build notes the digest in its manifest (`Manifest.vector_space`) before it cuts the
 others out. A model without an fp32 graph, somebody else's, is told by the graphs that it has.
@@ -45,6 +46,22 @@ def vector_space(manifest: Manifest) -> str:
     files += [entry.sha256 for entry in manifest.files if entry.path == PREPROCESSOR]
     facts = {"purpose": PURPOSE, "files": files, "image": asdict(manifest.image)}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def rounding(manifest: Manifest, dtype: str) -> str:
+    """How the weights of a picture encoder are rounded: "fp32", or the recipe of ``dtype`` whichever its floats are.
+
+    web_template/pages/photo-search/model.js says the same of the graph that a page runs.
+    """
+    recipe = manifest.components[ENCODER][dtype].recipe or dtype
+    return "fp32" if recipe == "fp16" else recipe.replace("q4f16", "q4", 1)
+
+
+def index_dtype(manifest: Manifest) -> str:
+    """The dtype of the picture encoder that makes an index: what pages run on processors, so that both agree."""
+    variants = manifest.components[ENCODER]
+    wanted = manifest.tiers.get("wasm", {}).get(ENCODER, "fp32")
+    return wanted if wanted in variants else min(variants)
 
 
 def _digests(variant: Variant) -> list[str]:

@@ -1,8 +1,13 @@
 /**
- * @file The browser's side of search.py: an index is opened, and searched in three ways, in turns, in one page.
+ * @file The browser's side of search.py: an index is opened, and searched in three ways, in turns, in one page. Ours is
+ * what the worker of photo-search does between the vector of a query and the ranking that the page gets.
  */
 
 import { cos_sim } from './runtime/transformers.min.js';
+import { NEUTRAL, measureCutoff } from './pages/photo-search/cutoff.js';
+import { Duplicates } from './pages/photo-search/duplicates.js';
+import { allowedRows } from './pages/photo-search/overview.js';
+import { combine, rank } from './pages/photo-search/ranking.js';
 import { openIndex } from './shared/index-file.js';
 import { VectorStore } from './shared/vectors.js';
 
@@ -52,8 +57,17 @@ globalThis.measure = async ({ queries: count, limit, rounds }) => {
   const store = new VectorStore(dimensions, { block: 1 });
   store.reserve(photos);
   const { simd } = store;
+  const twins = new Duplicates((row) => index.vector(row));
+  const neutral = queries.slice(0, NEUTRAL.length).map((query) => query.toReversed()); // as far from all photos as chance has it
+  const measure = () => measureCutoff(neutral.map((query) => index.scores(query)));
+  let cutoff = measure();
+  let filter = { from: null, to: null, folder: '', tag: '', fold: true };
+  const find = (query) => {
+    const total = combine([{ weight: 1, example: false, scores: index.scores(query) }], cutoff);
+    return rank(total.scores, total.cutoff, allowedRows({ index, twins }, filter, null));
+  };
   const ways = {
-    ours: (query) => index.search(query, { limit }).rows,
+    ours: (query) => [...find(query).rows.subarray(0, limit)],
     loop: (query) => plainLoop(stored, dimensions, query, limit),
     peers: (query) => cosineAndSort(list, query, limit),
   };
@@ -71,7 +85,25 @@ globalThis.measure = async ({ queries: count, limit, rounds }) => {
     equal += shared(found.ours, found.loop) === limit;
     kept += shared(found.ours, plainLoop(original, dimensions, query, limit)) / limit;
   });
+  // Photos that were removed, a folder that is asked for, a query that half of the album answers.
+  const timesOf = (ask) => queries.map((query) => {
+    const started = performance.now();
+    ask(query);
+    return performance.now() - started;
+  });
+  filter = { ...filter, from: index.date(photos >> 2), folder: index.name(photos >> 1).split('/')[0] };
+  times.filtered = timesOf(find);
+  filter = { ...filter, from: null, folder: '' };
+  for (let row = 0; row < photos; row += 100) index.remove(row);
+  times.removed = timesOf(find);
+  const { mean } = cutoff;
+  cutoff = { ...cutoff, found: mean, near: mean };
+  times.half = timesOf(find);
+  const started = performance.now();
+  measure();
+  const measuring = performance.now() - started;
   return {
+    measuring,
     simd,
     opened,
     times,

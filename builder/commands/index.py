@@ -23,7 +23,8 @@ def index(
     model: Annotated[
         str | None,
         typer.Option(
-            help="The model of the page: an embedded one's name, a web model folder, or its Hub id.", show_default=False
+            help="The model of the page: an embedded one's name, its folder, a built page, or its Hub id.",
+            show_default=False,
         ),
     ] = None,
     thumbnails: Annotated[

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from builder.album import AlbumIndex, Facts, Photo, vector_space, write_index
+from builder.album import AlbumIndex, Facts, Photo, index_dtype, rounding, vector_space, write_index
 from builder.album.space import ENCODER, PREPROCESSOR
 from builder.album.vectors import encode
 from builder.embedded import NAMES, model_dir
@@ -64,10 +64,13 @@ def index(
 ) -> IndexResult:
     """Index every photo below ``folder`` into the file ``out``, on all cores.
 
-    ``model`` is an embedded model's name, a web model folder, or the Hub id of one that was published. An index that is
-    there already is brought up to date: photos whose size and time of change are the same are kept, new and changed
-    ones opened, removed ones dropped. The file changes whole or not at all; a run that was interrupted goes on where it
-    stopped. ``progress`` is told how many photos are done, and of how many.
+    ``model`` is an embedded model's name, a web model folder, the folder of a site that carries one, or the Hub id of
+    one that was published. It runs in the dtype that pages run on processors, so that both make the same vectors.
+
+    An index that is there already is brought up to date: photos whose size and time of change are the same are kept,
+    new and changed ones opened, removed ones dropped; those of a folder that cannot be read are not gone. The file
+    changes whole or not at all; a run that was interrupted goes on where it stopped. ``progress`` is told how many
+    photos are done, and of how many.
 
     Raises:
         IndexFileError: no folder, no photo in it, or the file is no index of ours or cannot be written.
@@ -78,8 +81,12 @@ def index(
     if not folder.is_dir():
         raise IndexFileError(f"{folder} is no folder", hint="give the folder that your photos are in")
     place, manifest = _find_model(model, say)
-    space, dimensions = vector_space(manifest), _dimensions(manifest)
-    facts = Facts(space=space, model=manifest.name, dimensions=dimensions)
+    facts = Facts(
+        space=vector_space(manifest),
+        model=manifest.name,
+        dimensions=_dimensions(manifest),
+        rounding=rounding(manifest, index_dtype(manifest)),
+    )
     target = out.absolute()
     journal = Journal(target, facts)
     last = _last_index(target, facts, say)
@@ -87,7 +94,10 @@ def index(
     if done:
         say(f"going on: {len(done)} photos were done before")
     found, unreadable = find_photos(folder)
-    photos, fresh = _take_over(found, {**_usable(last, thumbnails), **done})
+    known = {**_usable(last, thumbnails), **done}
+    photos, fresh = _take_over(found, known)
+    closed = tuple(f"{one.name}/" for one in unreadable if one.folder)
+    photos |= {name: photo for name, photo in known.items() if name.startswith(closed)}
     kept = len(photos)
     try:
         with closing(_read_all(fresh, place, manifest, thumbnails)) as results:
@@ -98,13 +108,13 @@ def index(
                 else:
                     unreadable.append(result)
                 if progress is not None:
-                    progress(kept + count, len(found))
+                    progress(kept + count, kept + len(fresh))
     finally:
         journal.flush()
     if not photos:
         raise IndexFileError(
             f"{folder} holds no photo that can be read{_first_of(unreadable)}",
-            hint="JPEG, PNG, WebP, AVIF, GIF and HEIC are read",
+            hint="JPEG, PNG, WebP, AVIF, GIF, HEIC, BMP and TIFF are read",
         )
     rows = [photos[name] for name in sorted(photos)]
     size_bytes = write_index(target, facts, rows, thumbnails=thumbnails)
@@ -129,6 +139,8 @@ def _find_model(model: str | Path | None, say: Callable[[str], None]) -> tuple[P
         from builder.hub import fetch_model_files
 
         place = fetch_model_files(wanted, "pictures", _files_for_pictures, report=say)
+    if len(carried := list(place.glob("models/*/manifest.json"))) == 1:
+        place = carried[0].parent  # a site
     if not place.is_dir():
         raise ModelError(
             f"there is no model {str(wanted)!r}",
@@ -140,7 +152,7 @@ def _find_model(model: str | Path | None, say: Callable[[str], None]) -> tuple[P
 def _files_for_pictures(manifest: Manifest) -> list[FileEntry]:
     """Of a model on the Hub only what makes vectors of pictures is fetched."""
     vector_space(manifest)  # says so when it makes none
-    variant = manifest.components[ENCODER][_dtype(manifest)]
+    variant = manifest.components[ENCODER][index_dtype(manifest)]
     graph = FileEntry(path=variant.path, size_bytes=variant.size_bytes, sha256=variant.sha256)
     return [graph, *variant.data, *(entry for entry in manifest.files if entry.path == PREPROCESSOR)]
 
@@ -152,12 +164,6 @@ def _dimensions(manifest: Manifest) -> int:
         if output.name in ("image_embeds", "pooler_output") and isinstance(output.shape[-1], int):
             return output.shape[-1]
     raise ModelError(f"{manifest.name} does not say how long its vectors are", hint="export the checkpoint again")
-
-
-def _dtype(manifest: Manifest) -> str:
-    """fp32 where there is one, else what devices without WebGPU get."""
-    variants = manifest.components[ENCODER]
-    return "fp32" if "fp32" in variants else manifest.tiers.get("wasm", {}).get(ENCODER, min(variants))
 
 
 def _last_index(target: Path, facts: Facts, say: Callable[[str], None]) -> dict[str, Photo]:
@@ -173,7 +179,8 @@ def _last_index(target: Path, facts: Facts, say: Callable[[str], None]) -> dict[
     except IndexFileError as error:
         raise IndexFileError(error.message, hint="remove it, or give another file with -o") from error
     if last.facts != facts:
-        say(f"{target.name} was made with another model ({last.facts.model}): all photos are read again")
+        made = f"{last.facts.model}, {last.facts.rounding or 'rounding unknown'}"
+        say(f"{target.name} was made with another model ({made}): all photos are read again")
         return {}
     return {photo.name: photo for photo in last.photos()}
 
@@ -201,7 +208,7 @@ def _read_all(
     if not found:
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    encoder = PictureEncoder(place, _dtype(manifest), threads=1)
+    encoder = PictureEncoder(place, index_dtype(manifest), threads=1)
 
     def read(one: Found) -> Photo | Unreadable:
         try:

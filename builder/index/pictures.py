@@ -22,9 +22,9 @@ from builder.index.exif import date_of, orientation_of, place_of
 from builder.manifest import ImageFacts
 from builder.tasks import fit_picture
 
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "HEIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "HEIF", "BMP", "TIFF")
 """What is opened, whatever the ending: no format that starts another program."""
-HEIC = frozenset({".heic", ".heif"})
+HEIC = frozenset({".heic", ".heif", ".hif"})
 LARGE_PIXELS = 40_000_000
 MOST_PIXELS = 178_956_970
 """Where Pillow refuses a picture as a decompression bomb."""

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from builder.album.names import check_name
 
-ENDINGS = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".heic", ".heif"})
+ENDINGS = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".heic", ".heif", ".hif"} | {".bmp", ".tif", ".tiff"}
+)
 LARGEST_BYTES = 2**32 - 1
 
 
@@ -30,10 +32,11 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Unreadable:
-    """A file or folder that is not in the index, and why."""
+    """A file that is not in the index, or a ``folder`` of which nothing new is, and why."""
 
     name: str
     why: str
+    folder: bool = False
 
 
 def find_photos(folder: Path) -> tuple[list[Found], list[Unreadable]]:
@@ -55,9 +58,8 @@ def _walk(folder: Path, root: Path) -> Iterator[Found | Unreadable]:
             with os.scandir(place) as entries:
                 listed = list(entries)
         except OSError as error:
-            yield Unreadable(
-                name=printable(above.rstrip("/") or "."), why=f"the folder cannot be read: {error.strerror}"
-            )
+            why = f"the folder cannot be read: {error.strerror}"
+            yield Unreadable(name=printable(above.rstrip("/") or "."), why=why, folder=True)
             continue
         for entry in listed:
             if entry.name.startswith("."):

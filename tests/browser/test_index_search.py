@@ -26,7 +26,7 @@ from builder.preview import running_server
 from builder.site import build
 from builder.tasks import embed, pixel_values
 from tests.browser.conftest import OpenPage, screenshot_on_failure
-from tests.browser.photo_page import search, shown, until_idle
+from tests.browser.photo_page import open_photos, search, shown, take, until_idle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -146,32 +146,56 @@ def test_published_collection_is_searched_without_the_tower_for_pictures_until_o
         page.wait_for_selector("[data-role=status]:has-text('like it')", timeout=60_000)
         assert shown(watch)[0] == "real 1 0.JPG"
         assert [url for url in watch.requested if "vision_model" in url]
+        watch.wait_until("caches.match(new URL('collection/album.index', document.baseURI)).then(Boolean)", seconds=60)
+        page.context.set_offline(True)
+        page.reload()
+        page.wait_for_selector("[data-role=start]:visible, html[data-model=loaded]", timeout=60_000)
+        if page.is_visible("[data-role=start]"):
+            page.click("[data-role=start]")
+        until_idle(watch, f"{len(collection.index)} photos")
+        assert search(watch, caption)[0] == "photo-16.jpg", "a collection that was seen is there without a network"
+        page.context.set_offline(False)
+        page.fill("[data-role=query]", "")
         page.click("[data-role=delete-stored]")
         page.wait_for_selector("[data-role=status]:has-text('Deleted')")
         assert page.inner_text("[data-role=count]").startswith(f"{len(collection.index)} photos")
     watch.assert_clean()
 
 
-def test_page_and_python_make_the_same_vectors_of_the_same_photos(collection: Collection) -> None:
-    manifest = read_manifest(model_dir("scenes-clip"))
-    names = collection.index.names
-    job = {
-        "model": "scenes-clip",
-        "facts": asdict(manifest.image),
-        "dtype": "fp32",
-        "photos": [f"photos/{name}" for name in names],
-    }
-    made = collection.page.evaluate("(job) => embed(job)", job)
-    page = np.array([one["vector"] for one in made])
-    page /= np.linalg.norm(page, axis=1, keepdims=True)
-    python = collection.index.vectors()
-    cosines = (page * python).sum(axis=1)
-    assert cosines.min() >= LEAST_COSINE, names[int(cosines.argmin())]
-    top = [np.argsort(-(vectors @ vectors.T), axis=1, kind="stable")[:, :5] for vectors in (page, python)]
+def test_the_page_that_visitors_get_and_python_make_the_same_vectors_and_rank_alike(
+    demo_work: Path, demo_address: str, collection: Collection, open_page: OpenPage, tmp_path: Path
+) -> None:
+    """The page as it ships, in its own dtypes and with its own decoders, beside an index by the model it carries."""
+    site = demo_work / "site" / "photo-search"
+    made = AlbumIndex(index(collection.photos, out=tmp_path / "python.index", model=site, thumbnails=False).path)
+    watch = open_photos(open_page, demo_address)
+    page = watch.page
+    with screenshot_on_failure(watch, "photo-same-vectors"):
+        take(watch, collection.photos, status=f"{len(made)} photos")
+        page.eval_on_selector("[data-role=manage]", "box => (box.open = true)")
+        with page.expect_download() as saved:
+            page.click("[data-role=export]")
+        exported = AlbumIndex(Path(saved.value.path()))
+        page.set_input_files("[data-role=pick-index]", str(collection.index.path))
+        page.wait_for_selector("[data-role=status]:has-text('made with other weights')", timeout=60_000)
+        page.set_input_files("[data-role=pick-index]", str(made.path))
+        until_idle(watch, "python.index")
+        assert "other weights" not in watch.status()
+    assert exported.facts == made.facts
+    assert made.facts.rounding.startswith("q4")
+    rows = [made.names.index(name.removeprefix("photos/")) for name in exported.names]
+    theirs, ours = exported.vectors(), made.vectors()[rows]
+    cosines = (theirs * ours).sum(axis=1)
+    assert cosines.min() >= LEAST_COSINE, (exported.names[int(cosines.argmin())], cosines.min())
+    model, manifest = site / "models" / "scenes-clip", read_manifest(site / "models" / "scenes-clip")
+    captions = [scene.caption for scene in album_scenes().values()]
+    blank = pixel_values(model, manifest, [Image.new("RGB", (9, 9))])
+    _, texts = embed(model, manifest, manifest.tiers["wasm"], blank, captions)
+    top = [np.argsort(-(texts @ vectors.T), axis=1, kind="stable")[:, :5] for vectors in (theirs, ours)]
     same = np.mean([set(a) == set(b) for a, b in zip(*top, strict=True)])
     assert same >= LEAST_SAME
-    hashes = [one["hash"][0] + (one["hash"][1] << 32) for one in made]
-    apart = [(a ^ photo.fingerprint).bit_count() for a, photo in zip(hashes, collection.index.photos(), strict=True)]
+    prints = [[index.photo(row).fingerprint for row in range(len(made))] for index in (exported, made)]
+    apart = [(a ^ prints[1][row]).bit_count() for a, row in zip(prints[0], rows, strict=True)]
     assert max(apart) <= 2, "decoders may round by a level or two"
 
 

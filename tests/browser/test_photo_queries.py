@@ -46,6 +46,8 @@ def test_every_caption_is_found_and_what_is_not_there_is_not(demo_address: str, 
         assert len(rubbish) <= 0.05 * len(absent), rubbish
         search(watch, "asdf qwer")
         assert "Nothing matches “asdf qwer”" in watch.page.inner_text("[data-role=empty]")
+        below = [search(watch, text) or watch.page.inner_text("[data-role=empty]") for text in ("cup", "key", "a circle")]
+        assert any(re.search(r"\d+ lies? just below", str(words)) for words in below), below
         watch.page.fill("[data-role=query]", "")
         watch.page.wait_for_selector("[data-role=album]:not([hidden])")
         assert count(watch) == f"{ALBUM_SIZE} photos", "scenes that look alike must not be folded"
@@ -132,4 +134,8 @@ def test_the_nearest_are_shown_on_demand_where_nothing_matches(demo_address: str
             page.click(f"[data-tag={label}]")
             page.wait_for_selector("[data-role=count]:not(:has-text(' of '))")
         assert right >= 0.8 * tagged, (right, tagged)
+        page.fill("[data-role=labels]", "a yellow cup, a blue car,")
+        page.click("[data-role=tag]")
+        page.wait_for_selector("[data-tag='a yellow cup']", timeout=120_000)
+        assert page.locator("[data-role=tags] button").count() <= 2, "own labels take the place of the page's"
     watch.assert_clean()

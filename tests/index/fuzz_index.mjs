@@ -14,7 +14,7 @@ async function attempt(bytes) {
     const index = await openIndex(bytes);
     const rows = Array.from({ length: index.count }, (_, row) => row);
     await Promise.all(rows.map((row) => [index.date(row), index.place(row), index.hash(row), index.thumbnail(row)]).map((all) => all[3]));
-    index.search(new Float32Array(index.dimensions).fill(1), { limit: 5 });
+    index.scores(new Float32Array(index.dimensions).fill(1));
     opened += 1;
   } catch (error) {
     if (!(error instanceof IndexError) || !error.message.endsWith('.')) throw error;

@@ -3,6 +3,7 @@
 import { openAsBlob } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
+import { rank } from '../../web_template/pages/photo-search/ranking.js';
 import { openIndex } from '../../web_template/shared/index-file.js';
 
 const [path, queries] = process.argv.slice(2);
@@ -21,5 +22,8 @@ const photos = await Promise.all(index.names().map(async (name, row) => {
     thumbnail: thumbnail && Buffer.from(await thumbnail.arrayBuffer()).toString('base64'),
   };
 }));
-const found = wanted.map((query) => index.search(Float32Array.from(query), { limit: 10 }));
-process.stdout.write(JSON.stringify({ space: index.space, model: index.model, dimensions: index.dimensions, photos, found }));
+const found = wanted.map((query) => {
+  const { rows, scores } = rank(index.scores(Float32Array.from(query)), { found: -2, near: -2 }, index.living);
+  return { rows: [...rows.slice(0, 10)], scores: [...scores.slice(0, 10)] };
+});
+process.stdout.write(JSON.stringify({ space: index.space, model: index.model, dimensions: index.dimensions, rounding: index.rounding, photos, found }));

@@ -122,9 +122,9 @@ def test_file_that_is_no_index_is_refused_in_words(tmp_path: Path) -> None:
 def test_index_of_another_version_is_refused(tmp_path: Path) -> None:
     path, _ = write(tmp_path / "a.index")
     content = bytearray(path.read_bytes())
-    content[8] = 2
+    content[8] = 3
     path.write_bytes(content)
-    with pytest.raises(IndexFileError, match="version 2"):
+    with pytest.raises(IndexFileError, match="version 3"):
         AlbumIndex(path)
 
 

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.album import AlbumIndex
+from builder.album import AlbumIndex, rounding
 from builder.embedded import model_dir
 from builder.errors import IndexFileError, ModelError
 from builder.evaluation import held_out
 from builder.index import IndexResult, index
 from builder.manifest import read_manifest
+from builder.site import build
 from builder.tasks import embed, pixel_values
 from tests.hub.server import Hub
 from tests.index.conftest import photographs
@@ -81,6 +82,45 @@ def test_indexing_again_reads_only_what_is_new_or_changed(album: Path, tmp_path:
     assert AlbumIndex(out).names == [*NAMES[:4], "new.jpg"]
     same = AlbumIndex(out).vectors() @ AlbumIndex(out).vectors()[4]
     assert same[3] > 0.999 > same[0], "the changed photo is not the old one"
+
+
+def test_photos_of_a_folder_that_cannot_be_read_now_are_not_gone(
+    album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "a.index"
+    index(album, out=out)
+    look = os.scandir
+
+    def refuse(place: Path) -> object:
+        if Path(place).name == "2023":  # whoever runs the tests may be root, to whom nothing is refused
+            raise PermissionError(13, "Permission denied", str(place))
+        return look(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    result = index(album, out=out)
+    assert counts(result) == (5, 0, 5, 0)
+    assert [(one.name, one.folder) for one in result.unreadable] == [("2023", True)]
+    assert AlbumIndex(out).names == [*NAMES]
+
+
+def test_index_is_made_in_the_dtype_that_pages_run_on_processors_and_says_so(
+    album: Path, tmp_path: Path, quantized_models: dict[str, Path]
+) -> None:
+    model = quantized_models["scenes-clip"]
+    site = build("photo-search", model=model, out=tmp_path / "site").path
+    index(album, out=tmp_path / "model.index", model=model)
+    result = index(album, out=tmp_path / "site.index", model=site)
+    assert result.model == "scenes-clip"
+    assert (tmp_path / "site.index").read_bytes() == (tmp_path / "model.index").read_bytes()
+    index(album, out=tmp_path / "plain.index")
+    small, plain = (AlbumIndex(tmp_path / f"{name}.index") for name in ("site", "plain"))
+    assert (small.facts.space, small.facts.model) == (plain.facts.space, plain.facts.model)
+    assert (small.facts.rounding[:2], plain.facts.rounding) == ("q4", "fp32")
+    half = read_manifest(model)
+    assert rounding(half, "q4f16") == rounding(half, "q4") != rounding(half, "q8")
+    said = list[str]()
+    assert counts(index(album, out=tmp_path / "plain.index", model=site, report=said.append)) == (5, 5, 0, 0)
+    assert any("fp32" in line for line in said)
 
 
 def test_thumbnails_are_made_when_they_are_wanted_and_left_out_when_not(album: Path, tmp_path: Path) -> None:

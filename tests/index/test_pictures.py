@@ -36,11 +36,13 @@ def exif_of(**tags: object) -> Image.Exif:
     return exif
 
 
-@pytest.mark.parametrize("ending", ["JPG", "jpeg", "png", "WebP", "avif", "gif", "HEIC"])
+@pytest.mark.parametrize("ending", ["JPG", "jpeg", "png", "WebP", "avif", "gif", "HEIC", "hif", "bmp", "TIFF"])
 def test_photo_in_any_format_becomes_nearly_the_same_pixels(ending: str, tmp_path: Path) -> None:
     pillow_heif.register_heif_opener()
     photo, path = photographs()["cat"], tmp_path / f"cat.{ending}"
-    photo.save(path, quality=95) if ending.lower() not in ("gif", "png") else photo.save(path)
+    kind = {"format": "HEIF"} if ending == "hif" else {}
+    options = {} if ending.lower() in ("gif", "png", "bmp", "tiff") else {"quality": 95}
+    photo.save(path, **kind, **options)
     apart = np.abs(pixels(path) - fit_picture(photo, FACTS))
     assert apart.mean() < (4 if ending == "gif" else 2)
 

@@ -5,7 +5,7 @@
 
 import { readFile, writeFile } from 'node:fs/promises';
 
-import { createIndex, encodeIndex } from '../../web_template/shared/index-file.js';
+import { createIndex } from '../../web_template/shared/index-file.js';
 
 const [from, to] = process.argv.slice(2);
 const { facts, photos } = JSON.parse(await readFile(from, 'utf8'));
@@ -19,6 +19,10 @@ const index = createIndex(facts);
 const half = all.length >> 1;
 for (const photo of all.slice(0, half)) index.add(photo);
 index.remove(index.add({ ...all[0], name: 'gone.jpg' }));
-const chunks = [all.slice(half, half + 3), all.slice(half + 3)].map((some) => encodeIndex(facts, some));
+const chunks = [all.slice(half, half + 3), all.slice(half + 3)].map((some) => {
+  const chunk = createIndex(facts);
+  for (const photo of some) chunk.add(photo);
+  return chunk.encode();
+});
 await Promise.all((await Promise.all(chunks)).map((chunk) => index.append(chunk))); // in order, though asked for at once
 await writeFile(to, Buffer.from(await (await index.encode()).arrayBuffer()));

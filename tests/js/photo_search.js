@@ -10,7 +10,12 @@ const { combine, rank } = await load('pages/photo-search/ranking.js');
 const { likeCutoff, measureCutoff } = await load('pages/photo-search/cutoff.js');
 const { compare, keyOf } = await load('pages/photo-search/listing.js');
 const { Duplicates } = await load('pages/photo-search/duplicates.js');
-const { createIndex, encodeIndex, openIndex } = await load('shared/index-file.js');
+const { allowedRows, newestFirst } = await load('pages/photo-search/overview.js');
+const { MeasuredCutoff } = await load('pages/photo-search/cutoff.js');
+const { Turns } = await load('pages/photo-search/turns.js');
+const { roundingOf } = await load('pages/photo-search/model.js');
+const { fromFiles, fromFolder, fromEntry } = await load('pages/photo-search/intake.js');
+const { createIndex, openIndex } = await load('shared/index-file.js');
 const { packNames, unpackNames } = await load('shared/index-names.js');
 
 const terms = (query) => parseQuery(query).map(({ text, weight }) => `${weight}*${text}`);
@@ -45,9 +50,115 @@ test('what is not wanted takes away only above chance', () => {
 
 test('a ranking keeps its order, its cut-off and its filter', () => {
   const scores = Float32Array.of(0.45, 0.9, -Infinity, 0.6, 0.2, 0.9);
-  const ranking = rank(scores, CUTOFF, (row) => row !== 3);
+  const ranking = rank(scores, CUTOFF, Uint8Array.of(1, 1, 1, 0, 1, 1));
   assert.deepEqual([...ranking.rows], [1, 5, 0, 4]);
   assert.deepEqual([ranking.found, ranking.near, ranking.searched], [2, 1, 4]);
+});
+
+test('when nothing matches, those just below are counted and the nearest are at hand', () => {
+  const scores = Float32Array.from({ length: 40 }, (_, row) => (row % 10 === 7 ? 0.42 + row / 1000 : -0.3 + row / 100));
+  const { rows, found, near } = rank(scores, CUTOFF, new Uint8Array(40).fill(1));
+  assert.deepEqual([found, near, rows.length], [0, 4, 12]);
+  assert.deepEqual([...rows.slice(0, 6)], [37, 27, 17, 7, 39, 38]);
+});
+
+test('a ranking of any size and sign is in the order of its scores', () => {
+  for (const count of [0, 1, 3, 1000, 5_000_000]) {
+    const scores = Float32Array.from({ length: count }, (_, row) => Math.sin(row * row));
+    const { rows, scores: sorted, found, near } = rank(scores, { ...CUTOFF, found: 0.2, near: -0.3 }, new Uint8Array(count).fill(1));
+    assert.equal(found, scores.filter((score) => score >= Math.fround(0.2)).length);
+    const apart = count > 2 ** 21 ? 1e-6 : 0; // the last bits of a score give way to those of a row
+    for (let at = 1; at < found + near; at++) assert.ok(sorted[at - 1] >= sorted[at] - apart && scores[rows[at]] === sorted[at], `${count} ${at}`);
+  }
+});
+
+/** An index of photos with these names, whose vectors are the unit ones. */
+function indexOf(names, { dates = [], dimensions = 8 } = {}) {
+  const index = createIndex({ space: '5a'.repeat(32), model: 'm', dimensions });
+  names.forEach((name, row) => index.add({
+    name, size: 1, modified: 1, date: dates[row] ?? NaN, place: null, hash: null, vector: Float32Array.from({ length: dimensions }, (_, at) => Number(at === row % dimensions)),
+  }));
+  return index;
+}
+const EVERYTHING = { from: null, to: null, folder: '', tag: '', fold: false };
+
+test('filters leave what passes all of them, newest first', () => {
+  const index = indexOf(['a/1.jpg', 'a/2.jpg', 'ab/3.jpg', 'a/4.jpg', 'a/5.jpg'], { dates: [100, 200, 300, NaN, 400] });
+  index.remove(4);
+  const twins = new Duplicates((row) => index.vector(row));
+  const passing = (filter, tagged = null) => [...newestFirst(index, allowedRows({ index, twins }, { ...EVERYTHING, ...filter }, tagged))];
+  assert.deepEqual(passing({}), [2, 1, 0, 3]);
+  assert.deepEqual(passing({ from: 100, to: 250 }), [1, 0], 'a photo without a date passes no filter of dates');
+  assert.deepEqual(passing({ folder: 'a' }), [1, 0, 3]);
+  assert.deepEqual(passing({ folder: 'a' }, new Set([0, 2, 4])), [0]);
+});
+
+test('of photos that show the same one is shown, whichever of them pass the filters', () => {
+  const index = indexOf(['a/1.jpg', 'b/1.jpg', 'b/1 copy.jpg', 'b/2.jpg'], { dimensions: 1 });
+  const twins = new Duplicates(() => Float32Array.of(1));
+  [[1, 0], [1, 0], [1, 0], [-1 >>> 0, -1 >>> 0]].forEach((hash, row) => twins.add(row, hash));
+  const shown = (folder) => [...newestFirst(index, allowedRows({ index, twins }, { ...EVERYTHING, fold: true, folder }, null))];
+  assert.deepEqual([shown(''), shown('a'), shown('b')], [[0, 3], [0], [1, 3]]);
+});
+
+test('a large album is measured once, and again when nobody waits', async () => {
+  let asked = 0;
+  const index = { alive: 30_000, scores: () => (asked += 1, Float32Array.of(0.1, 0.2, 0.3)) };
+  const cutoff = new MeasuredCutoff(index, async () => [Float32Array.of(1), Float32Array.of(1)]);
+  const first = await cutoff.current();
+  assert.equal(asked, 2);
+  assert.equal(await cutoff.current(), first);
+  index.alive = 35_000;
+  assert.equal(await cutoff.current(), first, 'an answer does not wait for a tenth more');
+  while (asked < 4) await new Promise((resolve) => setTimeout(resolve, 1));
+  index.alive = 80_000;
+  assert.notEqual(await cutoff.current(), first, 'twice as many are another album');
+});
+
+test('vectors of the same weights are told from those that are rounded otherwise', () => {
+  const manifest = { components: { vision_model: { fp32: {}, fp16: { recipe: 'fp16' }, q4: { recipe: 'q4 k-quant b32 sym' }, q4f16: { recipe: 'q4f16 k-quant b32 sym' }, q8: { recipe: null } } } };
+  const made = Object.fromEntries(Object.keys(manifest.components.vision_model).map((dtype) => [dtype, roundingOf(manifest, dtype)]));
+  assert.deepEqual(made, { fp32: 'fp32', fp16: 'fp32', q4: 'q4 k-quant b32 sym', q4f16: 'q4 k-quant b32 sym', q8: 'q8' });
+});
+
+test('photos are open at a time as far as there is room, in order, each in the end', async () => {
+  const turns = new Turns(24);
+  let [open, most] = [0, 0];
+  const done = [];
+  const work = async (amount, at) => {
+    open += Math.min(amount, 24);
+    most = Math.max(most, open);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    open -= Math.min(amount, 24);
+    done.push(at);
+    if (at === 3) throw new Error('damaged');
+  };
+  const all = [12, 12, 12, 100, 1, 1, 1, 8, 24].map((amount, at) => turns.take(amount, () => work(amount, at)));
+  const settled = await Promise.allSettled(all);
+  assert.equal(settled.filter(({ status }) => status === 'rejected').length, 1);
+  assert.deepEqual([most, open, done.length], [24, 0, 9]);
+});
+
+test('files that the system refuses are named and cost nobody else', async () => {
+  const file = (name) => new File(['x'], name, { lastModified: 1 });
+  const handle = (name) => ({ kind: 'file', getFile: () => (name.startsWith('locked') ? Promise.reject(new DOMException('no', 'NotReadableError')) : Promise.resolve(file(name))) });
+  const names = ['locked.JPG', 'a.jpg', 'b.png', 'locked.txt', 'notes.txt'];
+  const folder = { kind: 'directory', name: 'Album', async* entries() { for (const name of names) yield [name, handle(name)]; } };
+  const entry = (name) => ({
+    isDirectory: false, fullPath: `/Album/${name}`, file: (taken, refused) => (name.startsWith('locked') ? refused(new DOMException('no')) : taken(file(name))),
+  });
+  const lists = [names.map(entry), []];
+  const dropped = { name: 'Album', createReader: () => ({ readEntries: (taken) => taken(lists.shift()) }) };
+  for (const { photos, unreadable, others, complete } of [await fromFolder(folder), await fromEntry(dropped)]) {
+    assert.deepEqual(photos.map(({ name }) => name), ['Album/a.jpg', 'Album/b.png']);
+    assert.deepEqual([unreadable, others, complete], [['Album/locked.JPG'], 2, false], 'what cannot be read is not gone');
+  }
+});
+
+test('forty thousand files are taken in at once', () => {
+  const files = Array.from({ length: 40_000 }, (_, at) => ({ name: `${at}.jpg`, type: 'image/jpeg', size: 1, lastModified: 1, webkitRelativePath: `A/${at % 50}/${at}.jpg` }));
+  const [arrival] = fromFiles(files);
+  assert.equal(arrival.photos.length, 40_000);
 });
 
 test('an album that answers nonsense as well as the query has no match', () => {
@@ -122,7 +233,9 @@ test('an index whose file goes away while it is read leaves the album as it was'
   const photo = (name, direction) => ({
     name, size: 1, modified: 1, date: NaN, place: null, hash: null, vector: Float32Array.from({ length: 4 }, (_, at) => Number(at === direction)),
   });
-  const file = await encodeIndex(facts, [photo('new.jpg', 1)]);
+  const made = createIndex(facts);
+  made.add(photo('new.jpg', 1));
+  const file = await made.encode();
   const vectors_from = file.size - facts.dimensions;
   class Goes extends Blob {
     slice(from, to) {
@@ -134,7 +247,8 @@ test('an index whose file goes away while it is read leaves the album as it was'
   await assert.rejects(index.append(new Goes([file])), { name: 'IndexError', code: 'network' });
   const row = index.add(photo('next.jpg', 2));
   assert.equal(index.alive, 2);
-  assert.deepEqual(index.search(Float32Array.of(0, 1, 1, 0), { limit: 5 }).rows, [row, 0]);
+  const ranking = rank(index.scores(Float32Array.of(0, 1, 1, 0)), { found: -2, near: -2 }, index.living);
+  assert.deepEqual([...ranking.rows], [row, 0]);
   const copy = await openIndex(await index.encode());
   assert.deepEqual(copy.names(), ['old.jpg', 'next.jpg']);
 });

@@ -11,6 +11,7 @@
 import { Column } from './index-columns.js';
 import { DEGREES, IndexError, MOST_HEADER_BYTES, NOWHERE, damaged, parseHeader, writeFile } from './index-layout.js';
 import { badName, packNames, unpackNames } from './index-names.js';
+import { packSection, possibleDate, readDates, unpackSection, writeDates } from './index-sections.js';
 import { openSource, readInParts } from './index-source.js';
 import { Thumbnails } from './index-thumbnails.js';
 import { encodeVector, rotationBlock } from './rotation.js';
@@ -20,12 +21,11 @@ export { IndexError };
 
 /** Bytes of vectors that are read at once: from a network few, so that a search soon covers some; a file takes longer in many parts. */
 const CHUNK_BYTES = { remote: 8 << 20, local: 16 << 20 };
-const LATEST_DATE = 8.64e15;
 /** Thumbnails that are held in memory at a time while an index is written. */
 const THUMBNAILS_AT_ONCE = 64;
 const MOST_UINT32 = 2 ** 32 - 1;
 
-/** @typedef {{ space: string, model: string, dimensions: number }} Facts see `Facts` in builder/album/format.py */
+/** @typedef {{ space: string, model: string, dimensions: number, rounding?: string }} Facts see `Facts` in builder/album/format.py */
 /**
  * One photo to add.
  *
@@ -67,21 +67,9 @@ export async function openIndex(from, { space = null, signal, onProgress } = {})
     throw new IndexError('model', `This index was made with another model (${layout.model}): its vectors cannot be compared with this page's.`);
   }
   const index = new AlbumIndex(layout);
-  await index.read(source, layout, onProgress);
+  index.rounding = (await index.read(source, layout, onProgress)).rounding;
   if (!source.remote) await index.complete;
   return index;
-}
-
-/**
- * Write an index of these photos.
- *
- * @param {Facts} facts
- * @param {readonly Photo[]} photos
- */
-export function encodeIndex(facts, photos) {
-  const index = createIndex(facts);
-  for (const photo of photos) index.add(photo);
-  return index.encode();
 }
 
 /** @param {Source} source */
@@ -93,6 +81,8 @@ export class AlbumIndex {
   complete = Promise.resolve();
   /** Living rows. */
   alive = 0;
+  /** How the weights of the model were rounded that made the vectors; '' where that is unknown. */
+  rounding;
   #facts;
   #vectors;
   /** @type {string[]} */
@@ -108,8 +98,9 @@ export class AlbumIndex {
   #appending = Promise.resolve();
 
   /** @param {Facts} facts */
-  constructor({ space, model, dimensions }) {
+  constructor({ space, model, dimensions, rounding = '' }) {
     this.#facts = { space, model, dimensions, rotation: rotationBlock(dimensions) };
+    this.rounding = rounding;
     this.#vectors = new VectorStore(dimensions, { block: this.#facts.rotation });
   }
 
@@ -152,8 +143,7 @@ export class AlbumIndex {
 
   /** Milliseconds, as if in UTC; NaN: unknown. @param {number} row */
   date(row) {
-    const date = this.#dates.at(row);
-    return Math.abs(date) <= LATEST_DATE ? date : NaN;
+    return this.#dates.at(row);
   }
 
   /** @param {number} row @returns {{ lat: number, lon: number } | null} */
@@ -166,6 +156,16 @@ export class AlbumIndex {
   hash(row) {
     const [low, high] = [this.#hashes.at(row), this.#hashes.at(row, 1)];
     return low || high ? [low, high] : null;
+  }
+
+  /** 1 for each living row, 0 for a dead one: valid until the next photo. */
+  get living() {
+    return this.#living.values;
+  }
+
+  /** Of all rows, as `date` says, likewise. */
+  get dates() {
+    return this.#dates.values;
   }
 
   /** @param {number} row */
@@ -188,26 +188,14 @@ export class AlbumIndex {
     return this.#thumbnails.read(row);
   }
 
-  /**
-   * Find the nearest living photos.
-   *
-   * @param {Float32Array} query of any length but 0, a sum of weighted ones as well
-   * @param {object} options
-   * @param {number} options.limit
-   * @param {Uint8Array} [options.allowed] by row: 0 is passed over
-   * @param {number} [options.floor] the least cosine
-   * @returns {{ rows: number[], scores: number[] }} best first; scores are cosines
-   */
-  search(query, { limit, allowed, floor }) {
-    const living = this.#living.values;
-    const wanted = allowed ? living.map((lives, row) => lives & /** @type {number} */ (allowed[row] ? 1 : 0)) : living;
-    return this.#vectors.search(query, { limit, ...(floor === undefined ? {} : { floor }), ...(allowed || this.alive < this.count ? { allowed: wanted } : {}) });
-  }
-
-  /** Cosines of all rows, dead ones with minus infinity. @param {Float32Array} query of any length but 0 */
+  /** Cosines of all rows whose vectors are there, dead ones with minus infinity. @param {Float32Array} query of any length but 0 */
   scores(query) {
     const scores = this.#vectors.scores(query);
-    return this.alive === this.count ? scores : scores.map((score, row) => (this.isAlive(row) ? score : -Infinity));
+    if (this.alive < this.count) {
+      const { living } = this;
+      for (let row = 0; row < scores.length; row++) if (!living[row]) scores[row] = -Infinity;
+    }
+    return scores;
   }
 
   /**
@@ -225,7 +213,7 @@ export class AlbumIndex {
     this.#vectors.append(codes, Float32Array.of(scale));
     this.#sizes.append([Math.min(photo.size, MOST_UINT32)]);
     this.#modified.append([Math.min(Math.max(Math.floor(photo.modified), 0), MOST_UINT32)]);
-    this.#dates.append([photo.date]);
+    this.#dates.append([possibleDate(photo.date)]);
     this.#places.append(photo.place ? [photo.place.lat * DEGREES, photo.place.lon * DEGREES].map(Math.round) : [NOWHERE, NOWHERE]);
     this.#hashes.append(photo.hash ?? [0, 0]);
     this.#appendThumbnail(photo.thumbnail ?? null);
@@ -237,7 +225,7 @@ export class AlbumIndex {
    * Take the photos of an index file in.
    *
    * @param {Blob | ArrayBuffer | Uint8Array} from made with the same model
-   * @returns {Promise<{ first: number, count: number }>} its rows here
+   * @returns {Promise<{ first: number, count: number, rounding: string }>} its rows here, and how its model was rounded
    * @throws {IndexError}
    */
   append(from) {
@@ -254,15 +242,14 @@ export class AlbumIndex {
     if (layout.space !== this.space || layout.dimensions !== this.dimensions) {
       throw new IndexError('model', `This index was made with another model (${layout.model}).`);
     }
-    const first = this.count;
-    await this.read(source, layout);
+    const { first, rounding } = await this.read(source, layout);
     try {
       await this.complete;
     } catch (error) {
       this.#giveUp(first); // what was there before stays, and goes on growing
       throw error;
     }
-    return { first, count: layout.photos };
+    return { first, count: layout.photos, rounding };
   }
 
   /** Rows whose vectors did not come are dead from the first on. @param {number} first */
@@ -296,16 +283,18 @@ export class AlbumIndex {
     const pictures = pictured ? await this.#writeThumbnails(chosen) : null;
     /** @type {[string, ArrayBufferView<ArrayBuffer>][]} */
     const sections = [
+      ['made', new TextEncoder().encode(this.rounding)],
       ['name', packNames(chosen.map((row) => this.name(row)))],
       ['size', this.#sizes.pick(chosen)],
       ['modi', this.#modified.pick(chosen)],
-      ['date', this.#dates.pick(chosen)],
+      ['date', writeDates(this.#dates.pick(chosen))],
     ];
     if (places.some((value) => value !== NOWHERE)) sections.push(['plac', places]);
     if (hashes.some((value) => value !== 0)) sections.push(['hash', hashes]);
     if (pictures) sections.push(['tlen', pictures.lengths]);
-    sections.push(['scal', Float32Array.from(chosen, (row) => this.#vectors.scale(row))], ['vect', codes]);
-    return writeFile(this.#facts, chosen.length, sections, pictures?.blob ?? null);
+    sections.push(['scal', Float32Array.from(chosen, (row) => this.#vectors.scale(row))]);
+    const packed = await Promise.all(sections.map(([name, data]) => packSection(name, data)));
+    return writeFile(this.#facts, chosen.length, [...packed, { name: 'vect', data: codes, plain: 0 }], pictures?.blob ?? null);
   }
 
   /**
@@ -314,16 +303,19 @@ export class AlbumIndex {
    * @param {Source} source
    * @param {import('./index-layout.js').Layout} layout
    * @param {(progress: Progress) => void} [onProgress]
+   * @returns {Promise<{ first: number, rounding: string }>} its first row, and how its model was rounded
    */
   async read(source, { photos, sections, rotation }, onProgress = () => {}) {
     if (rotation !== this.#facts.rotation) throw damaged(`a rotation of ${rotation}`);
     const ends = [...sections].map(([name, { offset, length }]) => (name === 'vect' || name === 'thum' ? 0 : offset + length));
     const front = await source.read(0, Math.max(...ends));
     if (front.length < Math.max(...ends)) throw damaged('it is cut off');
-    const bytes = (/** @type {string} */ name) => {
-      const { offset, length } = sections.get(name) ?? { offset: 0, length: 0 };
-      return front.slice(offset, offset + length);
-    };
+    /** @type {Map<string, Uint8Array<ArrayBuffer>>} */
+    const plain = new Map();
+    await Promise.all([...sections].map(async ([name, section]) => {
+      if (name !== 'vect' && name !== 'thum') plain.set(name, await unpackSection(name, front.slice(section.offset, section.offset + section.length), section.plain));
+    }));
+    const bytes = (/** @type {string} */ name) => plain.get(name) ?? new Uint8Array();
     const section = /** @type {import('./index-layout.js').Section} */ (sections.get('vect'));
     const vectors = readInParts(source, section, Math.max(1, Math.floor(CHUNK_BYTES[source.remote ? 'remote' : 'local'] / this.dimensions)) * this.dimensions);
     const names = unpackNames(bytes('name'), photos);
@@ -336,7 +328,8 @@ export class AlbumIndex {
     }
     this.#sizes.append(new Uint32Array(bytes('size').buffer));
     this.#modified.append(new Uint32Array(bytes('modi').buffer));
-    this.#dates.append(new Float64Array(bytes('date').buffer));
+    const first = this.count;
+    this.#dates.append(readDates(new Uint32Array(bytes('date').buffer)));
     this.#places.append(sections.has('plac') ? new Int32Array(bytes('plac').buffer) : new Int32Array(2 * photos).fill(NOWHERE));
     this.#hashes.append(sections.has('hash') ? new Uint32Array(bytes('hash').buffer) : new Uint32Array(2 * photos));
     if (pictures) this.#thumbnails.append(source, pictures.offset, lengths);
@@ -347,6 +340,7 @@ export class AlbumIndex {
       onProgress({ rows: this.count - photos + loaded / this.dimensions, loaded_bytes: front.length + loaded, total_bytes: front.length + section.length });
     });
     this.complete.catch(() => {}); // whoever waits for it is told; nobody has to
+    return { first, rounding: new TextDecoder().decode(bytes('made')) };
   }
 
   /**

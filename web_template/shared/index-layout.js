@@ -4,7 +4,7 @@
  */
 
 const MAGIC = [0x89, 0x57, 0x44, 0x49, 0x0d, 0x0a, 0x1a, 0x0a];
-const VERSION = 1;
+const VERSION = 2;
 const INT8 = 1;
 const ALIGNMENT = 64;
 const HEADER = 144;
@@ -15,7 +15,7 @@ export const MOST_HEADER_BYTES = HEADER + MOST.sections * ENTRY;
 export const NOWHERE = -(2 ** 31);
 export const DEGREES = 1e7;
 /** Sections of so many bytes for each photo. @type {Readonly<Record<string, number>>} */
-const ITEM_BYTES = { size: 4, modi: 4, date: 8, plac: 8, hash: 8, tlen: 4, scal: 4 };
+export const ITEM_BYTES = { size: 4, modi: 4, date: 8, plac: 8, hash: 8, tlen: 4, scal: 4 };
 const REQUIRED = ['name', 'size', 'modi', 'date', 'scal', 'vect'];
 
 /** Why an index cannot be opened. `code`: 'damaged', 'version', 'model' (made with another one) or 'network'. */
@@ -32,7 +32,7 @@ export class IndexError extends Error {
 /** @param {string} what */
 export const damaged = (what) => new IndexError('damaged', `This index is damaged: ${what}.`);
 
-/** @typedef {{ offset: number, length: number }} Section */
+/** Where it lies, and how long it is once it is unpacked: 0 for one that is not packed. @typedef {{ offset: number, length: number, plain: number }} Section */
 /**
  * @typedef {object} Layout a checked header: every section lies within the file, and is as long as it must be
  * @property {string} space
@@ -78,7 +78,7 @@ export function parseHeader(start, fileBytes) {
     if (sections.has(name) || offset % ALIGNMENT || offset < end || offset + bytes > fileBytes) {
       throw damaged(`section “${name}” lies at ${offset} with ${bytes} bytes`);
     }
-    sections.set(name, { offset, length: bytes });
+    sections.set(name, { offset, length: bytes, plain: view.getUint32(at + 4, true) });
     end = offset + bytes;
   }
   const missing = REQUIRED.filter((name) => !sections.has(name));
@@ -87,29 +87,33 @@ export function parseHeader(start, fileBytes) {
   }
   for (const [name, item] of Object.entries({ ...ITEM_BYTES, vect: dimensions })) {
     const found = sections.get(name);
-    if (found && found.length !== item * photos) throw damaged(`section “${name}” has ${found.length} bytes for ${photos} photos`);
+    const length = found?.plain || found?.length;
+    if (found && length !== item * photos) throw damaged(`section “${name}” has ${length} bytes for ${photos} photos`);
   }
+  if (sections.get('vect')?.plain || sections.get('thum')?.plain) throw damaged('what is read in parts is packed');
   const model = new TextDecoder().decode(start.subarray(64, 128)).replace(/\0+$/, '');
   const space = [...start.subarray(32, 64)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   return { space, model, dimensions, photos, rotation, sections };
 }
+
+/** A section as it lies in the file; `plain`: see `Section`. @typedef {{ name: string, data: ArrayBufferView<ArrayBuffer>, plain: number }} Packed */
 
 /**
  * Write sections in the given order, and the thumbnails behind them.
  *
  * @param {{ space: string, model: string, dimensions: number, rotation: number }} facts
  * @param {number} photos
- * @param {[string, ArrayBufferView<ArrayBuffer>][]} sections
+ * @param {Packed[]} sections
  * @param {Blob | null} thumbnails
  */
 export function writeFile(facts, photos, sections, thumbnails) {
-  const lengths = new Map(sections.map(([name, { byteLength }]) => [name, byteLength]));
-  if (thumbnails) lengths.set('thum', thumbnails.size);
+  const lengths = sections.map(({ name, data, plain }) => ({ name, plain, length: data.byteLength }));
+  if (thumbnails) lengths.push({ name: 'thum', plain: 0, length: thumbnails.size });
   const { header, offsets, end } = layOut(facts, photos, lengths);
   let at = header.length;
   /** @type {BlobPart[]} */
   const parts = [header];
-  [...sections.map(([, data]) => data), ...(thumbnails ? [thumbnails] : [])].forEach((data, number) => {
+  [...sections.map(({ data }) => data), ...(thumbnails ? [thumbnails] : [])].forEach((data, number) => {
     const offset = /** @type {number} */ (offsets[number]);
     parts.push(new Uint8Array(offset - at), data);
     at = offset + (data instanceof Blob ? data.size : data.byteLength);
@@ -124,22 +128,23 @@ export function writeFile(facts, photos, sections, thumbnails) {
  *
  * @param {{ space: string, model: string, dimensions: number, rotation: number }} facts
  * @param {number} photos
- * @param {Map<string, number>} lengths
+ * @param {{ name: string, plain: number, length: number }[]} lengths
  * @returns {{ header: Uint8Array<ArrayBuffer>, offsets: number[], end: number }}
  */
 function layOut({ space, model, dimensions, rotation }, photos, lengths) {
   if (!/^[0-9a-f]{64}$/.test(space)) throw new RangeError(`“${space}” is no vector space.`);
-  const header = new Uint8Array(HEADER + ENTRY * lengths.size);
+  const header = new Uint8Array(HEADER + ENTRY * lengths.length);
   const view = new DataView(header.buffer);
   header.set(MAGIC);
-  [VERSION, lengths.size, photos, dimensions, INT8, rotation].forEach((value, at) => view.setUint32(8 + 4 * at, value, true));
+  [VERSION, lengths.length, photos, dimensions, INT8, rotation].forEach((value, at) => view.setUint32(8 + 4 * at, value, true));
   header.set(space.match(/../g)?.map((digits) => parseInt(digits, 16)) ?? [], 32);
   new TextEncoder().encodeInto(model, header.subarray(64, 128)); // no half letter at the end
   let end = header.length;
-  const offsets = [...lengths].map(([name, length], number) => {
+  const offsets = lengths.map(({ name, plain, length }, number) => {
     const offset = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
     const at = HEADER + ENTRY * number;
     header.set([...name].map((letter) => letter.charCodeAt(0)), at);
+    view.setUint32(at + 4, plain, true);
     view.setBigUint64(at + 8, BigInt(offset), true);
     view.setBigUint64(at + 16, BigInt(length), true);
     end = offset + length;

@@ -24,6 +24,8 @@ export interface FileEntry {
 /** One component of a model in one dtype; `data` lists its external data files, empty when it has none. */
 export interface Variant extends FileEntry {
   data: FileEntry[];
+  /** How it was made, where quantize made it. */
+  recipe?: string | null;
   /** Why it gives wrong answers on WebGPU, where it does. */
   not_on_webgpu?: string | null;
   /** What one buffer of the graphics processor must hold at least. */
@@ -273,7 +275,8 @@ export interface PhotoCalls extends BaseCalls {
   };
   search: {
     payload: { query: PhotoQuery; filter: PhotoFilter };
-    event: never;
+    /** A picture to search with has been opened. */
+    event: { kind: 'example'; id: number; thumbnail: Blob };
     /** Best first: `found` rows that match, `near` just below the cut-off, a few more after these. */
     result: { rows: Uint32Array; scores: Float32Array; found: number; near: number; searched: number; cutoff: number };
   };
@@ -282,12 +285,13 @@ export interface PhotoCalls extends BaseCalls {
   facts: { payload: { rows: number[] }; event: never; result: { facts: PhotoFacts[] } };
   thumbnails: { payload: { rows: number[] }; event: never; result: { thumbnails: (Blob | null)[] } };
   tag: {
-    payload: null;
+    /** Null: the page's own list. */
+    payload: { labels: string[] | null };
     event: { kind: 'labels'; done: number; all: number };
     result: { tags: { label: string; photos: number }[] };
   };
   overview: { payload: null; event: never; result: AlbumFacts };
-  openFile: { payload: { file: Blob }; event: never; result: AlbumFacts & { opened: number } };
+  openFile: { payload: { file: Blob }; event: never; result: AlbumFacts & { opened: number; other_rounding: boolean } };
   remove: { payload: { rows: number[] }; event: never; result: AlbumFacts };
   export: { payload: null; event: never; result: { file: Blob } };
   render: { payload: { source: PhotoSource }; event: never; result: { picture: Blob } };
@@ -357,8 +361,8 @@ export interface PhotoQuery {
   terms: { text: string; weight: number }[];
   /** Photos of the album to find more like. */
   rows: number[];
-  /** Pictures from outside; the worker closes them. */
-  pictures: ImageBitmap[];
+  /** Pictures from outside; one whose `id` the worker has met is not opened again. */
+  pictures: { id: number; file: File }[];
 }
 export interface PhotoFilter {
   from: number | null;

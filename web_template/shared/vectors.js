@@ -1,11 +1,10 @@
 /**
- * @file Vectors of photos in memory, and the search for the nearest of them: 100,000 of 512 numbers in a few
+ * @file Vectors of photos in memory, and the products of a query with them: 100,000 of 512 numbers in a few
  * milliseconds on one core.
  *
  * Vectors are int8 with a scale, as in rotation.js. A query is rounded to 15 bits and multiplied with all of them by
- * SIMD instructions of WebAssembly, or in plain JavaScript where there are none; that is off by so little, and by at
- * most so much (`slack` below), that the best ones are among a few more than were asked for. These are multiplied again in
- * full precision, so that the result is exact.
+ * SIMD instructions of WebAssembly, or in plain JavaScript where there are none. Of 512 numbers that is off by some
+ * 0.000001, a hundredth of what lies between neighbours in a ranking.
  */
 
 import { decodeVector, rotate } from './rotation.js';
@@ -195,44 +194,6 @@ export class VectorStore {
     return decodeVector(this.codes(row), this.scale(row), this.#block);
   }
 
-  /**
-   * Cosines of all rows with a query, to within 0.0001 (for one of length 1 and 512 dimensions).
-   *
-   * @param {Float32Array} query of any length but 0; its length does not matter
-   */
-  scores(query) {
-    return this.#products(this.#turn(query)).scores;
-  }
-
-  /**
-   * Find the nearest rows.
-   *
-   * @param {Float32Array} query likewise
-   * @param {object} options
-   * @param {number} options.limit
-   * @param {Uint8Array} [options.allowed] by row: 0 is passed over
-   * @param {number} [options.floor] the least cosine
-   * @returns {{ rows: number[], scores: number[] }} best first; of equal ones the lower row first
-   */
-  search(query, { limit, allowed, floor = -Infinity }) {
-    const turned = this.#turn(query);
-    const { scores, slack } = this.#products(turned);
-    if (allowed) {
-      for (let row = 0; row < scores.length; row++) if (!allowed[row]) scores[row] = -Infinity;
-    }
-    const least = Math.max(kthLargest(scores, limit), floor, -2) - 2 * slack;
-    /** @type {{ row: number, score: number }[]} */
-    const found = [];
-    for (let row = 0; row < scores.length; row++) {
-      if (/** @type {number} */ (scores[row]) < least) continue;
-      const score = this.#exact(turned, row);
-      if (score >= floor) found.push({ row, score });
-    }
-    found.sort((a, b) => b.score - a.score || a.row - b.row);
-    const best = found.slice(0, limit);
-    return { rows: best.map(({ row }) => row), scores: best.map(({ score }) => score) };
-  }
-
   #rows() {
     return new Int8Array(this.#buffer, this.#rowsAt);
   }
@@ -246,31 +207,32 @@ export class VectorStore {
   }
 
   /**
-   * Products with the rounded query, and by how much they may be wrong: at most half a step in each number of the query,
-   * times the sum of a row's numbers, which is at most the root of their count for a row of length 1.
+   * Cosines of all rows with a query, wrong by at most half a step in each of its numbers times the sum of a row's, which
+   * is at most the root of their count: 0.0001 for 512 of them.
    *
-   * @param {Float32Array} turned
+   * @param {Float32Array} query of any length but 0; its length does not matter
    */
-  #products(turned) {
+  scores(query) {
+    const turned = this.#turn(query);
     const largest = turned.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     // The greatest number for which no sum leaves 32 bits.
     const levels = Math.min(32767, Math.floor((2 ** 31 - 1) / (GREATEST * this.dimensions)));
     const step = largest / levels;
-    const query = new Int16Array(this.#buffer, 0, this.#stride);
-    query.fill(0);
-    for (let at = 0; at < turned.length; at++) query[at] = Math.round(/** @type {number} */ (turned[at]) / step);
+    const rounded = new Int16Array(this.#buffer, 0, this.#stride);
+    rounded.fill(0);
+    for (let at = 0; at < turned.length; at++) rounded[at] = Math.round(/** @type {number} */ (turned[at]) / step);
     const sums = new Int32Array(this.#buffer, 2 * this.#stride, BATCH);
     const scores = new Float32Array(this.count);
     for (let first = 0; first < this.count; first += BATCH) {
       const count = Math.min(BATCH, this.count - first);
       const start = this.#rowsAt + first * this.#stride;
       if (this.#run) this.#run(0, start, start + count * this.#stride, this.#stride, sums.byteOffset);
-      else this.#multiply(query, first, count, sums);
+      else this.#multiply(rounded, first, count, sums);
       for (let row = 0; row < count; row++) {
         scores[first + row] = /** @type {number} */ (sums[row]) * step * /** @type {number} */ (this.#scales[first + row]);
       }
     }
-    return { scores, slack: (step / 2) * Math.sqrt(this.dimensions) + 1e-6 };
+    return scores;
   }
 
   /** The kernel in plain JavaScript. @param {Int16Array} query @param {number} first @param {number} count @param {Int32Array} sums */
@@ -285,42 +247,4 @@ export class VectorStore {
       sums[row] = sum;
     }
   }
-
-  /** @param {Float32Array} turned @param {number} row */
-  #exact(turned, row) {
-    const codes = new Int8Array(this.#buffer, this.#rowsAt + row * this.#stride, this.dimensions);
-    let sum = 0;
-    for (let at = 0; at < codes.length; at++) sum += /** @type {number} */ (turned[at]) * /** @type {number} */ (codes[at]);
-    return sum * this.scale(row);
-  }
-}
-
-/**
- * The k-th largest of many numbers; minus infinity where there are fewer. Nearly all are looked at once: what is kept is
- * a heap of the k largest so far, with the least of them at its root.
- *
- * @param {Float32Array} values @param {number} k
- */
-function kthLargest(values, k) {
-  if (k >= values.length) return -Infinity;
-  if (k <= 0) return Infinity;
-  const heap = values.slice(0, k).sort(); // sorted is a heap
-  let root = /** @type {number} */ (heap[0]);
-  for (let at = k; at < values.length; at++) {
-    const value = /** @type {number} */ (values[at]);
-    if (value <= root) continue;
-    let place = 0;
-    for (;;) {
-      let child = 2 * place + 1;
-      if (child >= k) break;
-      if (child + 1 < k && /** @type {number} */ (heap[child + 1]) < /** @type {number} */ (heap[child])) child += 1;
-      const least = /** @type {number} */ (heap[child]);
-      if (least >= value) break;
-      heap[place] = least;
-      place = child;
-    }
-    heap[place] = value;
-    root = /** @type {number} */ (heap[0]);
-  }
-  return root;
 }

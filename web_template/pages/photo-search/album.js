@@ -6,7 +6,7 @@
 /** @import { AlbumIndex } from '../../shared/index-file.js' */
 /** @import { Comparison, Listed } from './listing.js' */
 
-import { createIndex } from '../../shared/index-file.js';
+import { IndexError, createIndex } from '../../shared/index-file.js';
 import { Duplicates } from './duplicates.js';
 import { compare, keyOf } from './listing.js';
 import { isFull } from './store.js';
@@ -33,6 +33,8 @@ export class Album {
   #own = new Map();
   /** Thumbnails that are not on disk (yet). @type {Map<number, Uint8Array<ArrayBuffer>>} */
   #thumbnails = new Map();
+  /** Photos that an earlier visit kept and that nobody can read any more. */
+  lost = 0;
   /** @type {number[]} */
   #unwritten = [];
   #saved_ms = 0;
@@ -49,21 +51,67 @@ export class Album {
   /**
    * Open what an earlier visit kept.
    *
-   * @param {{ space: string, model: string, dimensions: number }} model
+   * @param {import('../../shared/index-file.js').Facts} facts of what the model here makes
    * @param {import('./store.js').Store | null} store
    */
-  static async restore(model, store) {
-    const album = new Album(createIndex(model), store);
-    for (const { id, bytes, own, gone } of (await store?.chunks()) ?? []) {
-      const { first, count } = await album.index.append(/** @type {Blob} */ (bytes));
-      const rows = Array.from({ length: count }, (_, offset) => first + offset);
-      rows.forEach((row, offset) => album.#homes.set(row, { chunk: id, offset }));
-      if (own) album.#own.set(id, rows);
-      for (const offset of gone) album.index.remove(first + offset);
-    }
-    for (let row = 0; row < album.index.count; row++) album.#know(row);
-    await album.findTwins();
+  static async restore(facts, store) {
+    const album = new Album(createIndex(facts), store);
+    await album.#catchUp();
     return album;
+  }
+
+  /**
+   * Do something to the album while no other tab does so, on what the others have made of it meanwhile: so nothing is
+   * read or kept twice.
+   *
+   * @template T @param {(album: Album) => Promise<T>} work @param {AbortSignal} signal @returns {Promise<T>}
+   */
+  async alone(work, signal) {
+    const { locks } = navigator;
+    if (!this.#store || !locks) return work(this);
+    const name = `webgpu-demo photos ${this.index.space}`;
+    return locks.request(name, { signal }, async () => {
+      await this.#catchUp();
+      return work(this);
+    });
+  }
+
+  /** Take in the chunks that lie in the store and are not known here: another tab wrote them, or an earlier visit. */
+  async #catchUp() {
+    const before = this.index.count;
+    const known = new Set([...this.#homes.values()].map(({ chunk }) => chunk));
+    for (const { id, bytes, own, gone, count } of (await this.#store?.chunks()) ?? []) {
+      if (known.has(id)) continue;
+      const taken = await this.#takeChunk(/** @type {Blob} */ (bytes));
+      if (taken === 'damaged') {
+        this.lost += count;
+        await this.#store?.dropChunk(id);
+      }
+      if (typeof taken === 'string') continue;
+      const dead = new Set(gone);
+      /** @type {number[]} */
+      const rows = [];
+      for (let offset = 0; offset < taken.count; offset++) {
+        const row = taken.first + offset;
+        const twin = this.#rows.get(this.key(row)); // another tab had read the same photo, or has put chunks together
+        if (twin !== undefined || dead.has(offset)) this.index.remove(row);
+        else this.#know(row);
+        if (!dead.has(offset)) this.#homes.set(twin ?? row, { chunk: id, offset });
+        rows.push(twin ?? row);
+      }
+      if (own) this.#own.set(id, rows);
+    }
+    if (this.index.count > before) await this.findTwins();
+  }
+
+  /** @param {Blob | Uint8Array} bytes @returns {Promise<{ first: number, count: number } | 'damaged' | 'unreachable'>} */
+  async #takeChunk(bytes) {
+    try {
+      return await this.index.append(bytes);
+    } catch (error) {
+      if (error instanceof IndexError) return error.code === 'network' ? 'unreachable' : 'damaged';
+      throw error;
+    }
   }
 
   /** An album that lies elsewhere and is only looked at. @param {AlbumIndex} index */
@@ -76,6 +124,11 @@ export class Album {
   /** @param {number} row */
   #know(row) {
     if (this.index.isAlive(row)) this.#rows.set(this.key(row), row);
+  }
+
+  /** @param {Listed} photo @returns {number | undefined} */
+  rowOf(photo) {
+    return this.#rows.get(keyOf(photo));
   }
 
   /** @param {number} row */
@@ -127,16 +180,16 @@ export class Album {
     this.#saved_ms = performance.now();
     const rows = this.#unwritten.filter((row) => this.index.isAlive(row));
     if (!this.#store || !rows.length) return;
-    this.#unwritten = [];
     const bytes = await this.index.encode({ rows, thumbnails: false });
-    const thumbnails = new Map(rows.flatMap((row) => {
-      const thumbnail = this.#thumbnails.get(row);
-      return thumbnail ? [[this.key(row), thumbnail]] : [];
-    }));
+    const written = new Set(rows);
+    this.#unwritten = this.#unwritten.filter((row) => this.index.isAlive(row) && !written.has(row));
+    // Those of earlier photos too for which there was no room then.
+    const pictures = [...this.#thumbnails].filter(([row]) => written.has(row) || this.#homes.has(row));
     try {
+      const thumbnails = new Map(pictures.map(([row, thumbnail]) => [this.key(row), thumbnail]));
       const id = await this.#store.putChunk({ bytes, count: rows.length, own: true }, { thumbnails });
       this.#settle(id, rows);
-      for (const row of rows) this.#thumbnails.delete(row);
+      for (const [row] of pictures) this.#thumbnails.delete(row);
       this.unsaved = '';
     } catch (error) {
       this.unsaved = isFull(error) ? 'full' : 'none';
@@ -178,9 +231,9 @@ export class Album {
     }
   }
 
-  /** @param {Blob} file an index that was made elsewhere @returns {Promise<number>} how many photos came with it */
+  /** @param {Blob} file an index that was made elsewhere @returns how many photos came with it, and whether by weights of another rounding */
   async openFile(file) {
-    const { first, count } = await this.index.append(file);
+    const { first, count, rounding } = await this.index.append(file);
     /** @type {number[]} */
     const gone = [];
     for (let row = first; row < first + count; row++) {
@@ -191,6 +244,7 @@ export class Album {
         this.#know(row);
         this.twins.add(row, this.index.hash(row));
       }
+      if (row % SLICE === SLICE - 1) await new Promise((resolve) => setTimeout(resolve));
     }
     try {
       const id = await this.#store?.putChunk({ bytes: file, count, own: false });
@@ -199,7 +253,7 @@ export class Album {
     } catch (error) {
       this.unsaved = isFull(error) ? 'full' : 'none';
     }
-    return count - gone.length;
+    return { opened: count - gone.length, other_rounding: rounding !== this.index.rounding };
   }
 
   /** @param {number[]} rows */
@@ -234,7 +288,7 @@ export class Album {
   /** All of it as one file that the page, another device or Python can open. */
   async export() {
     const { index } = this;
-    const copy = createIndex({ space: index.space, model: index.model, dimensions: index.dimensions });
+    const copy = createIndex({ space: index.space, model: index.model, dimensions: index.dimensions, rounding: index.rounding });
     for (let row = 0; row < index.count; row++) {
       if (!index.isAlive(row)) continue;
       const thumbnail = await this.thumbnail(row);

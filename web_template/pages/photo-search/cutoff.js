@@ -36,16 +36,17 @@ const LIKE_SAME = 0.97;
 
 /** @param {ArrayLike<number>} values */
 export function spread(values) {
-  let [count, sum, squares] = [0, 0, 0];
+  let [count, sum, squares, most] = [0, 0, 0, -1];
   for (let i = 0; i < values.length; i++) {
     const value = /** @type {number} */ (values[i]);
-    if (!Number.isFinite(value)) continue; // removed photos
+    if (value === -Infinity) continue; // removed photos
     count += 1;
     sum += value;
     squares += value * value;
+    if (value > most) most = value;
   }
   const mean = count ? sum / count : 0;
-  return { mean, deviation: count ? Math.sqrt(Math.max(0, squares / count - mean * mean)) : 0 };
+  return { mean, most, deviation: count ? Math.sqrt(Math.max(0, squares / count - mean * mean)) : 0 };
 }
 
 /**
@@ -55,9 +56,8 @@ export function spread(values) {
  * @returns {Cutoff}
  */
 export function measureCutoff(scores) {
-  const tops = scores.map((row) => row.reduce((best, score) => Math.max(best, score), -1));
-  const top = spread(tops);
   const parts = scores.map((row) => spread(row));
+  const top = spread(parts.map(({ most }) => most));
   const mean = spread(parts.map((part) => part.mean)).mean;
   const deviation = Math.sqrt(spread(parts.map((part) => part.deviation ** 2 + (part.mean - mean) ** 2)).mean);
   return {
@@ -73,4 +73,64 @@ export function likeCutoff(scores) {
   const { mean, deviation } = spread(scores);
   const found = Math.min(mean + LIKE_FOUND * deviation, LIKE_SAME);
   return { found, near: Math.min(mean + LIKE_NEAR * deviation, found), mean, deviation };
+}
+
+/** Up to so many photos measuring takes a moment, and is done before the answer. */
+const SOON = 20_000;
+/** Measured anew when the album has grown or shrunk by more than a tenth. */
+const GROWTH = 1.1;
+
+/**
+ * The cut-off of an album as it is, or nearly: of many photos it is measured when nobody waits for it, unless there is
+ * none yet, or one of half as many.
+ */
+export class MeasuredCutoff {
+  /** @type {{ cutoff: Cutoff, alive: number } | null} */
+  #measured = null;
+  /** @type {Promise<Cutoff> | null} */
+  #measuring = null;
+  #index;
+  #neutral;
+  /** What is measured for an earlier round is about other vectors. */
+  #round = 0;
+
+  /** @param {import('../../shared/index-file.js').AlbumIndex} index @param {() => Promise<Float32Array[]>} neutral vectors of `NEUTRAL` */
+  constructor(index, neutral) {
+    this.#index = index;
+    this.#neutral = neutral;
+  }
+
+  /** Rows have come without being new photos: measure when next asked. */
+  forget() {
+    this.#measured = this.#measuring = null;
+    this.#round += 1;
+  }
+
+  /** @returns {Promise<Cutoff>} */
+  async current() {
+    const { alive } = this.#index;
+    const off = this.#measured ? Math.max(alive / this.#measured.alive, this.#measured.alive / alive) : Infinity;
+    if (this.#measured && !(off > GROWTH)) return this.#measured.cutoff;
+    this.#measuring ??= this.#measure(this.#round);
+    if (!this.#measured || alive <= SOON || off > 2) return this.#measuring;
+    this.#measuring.catch(() => {}); // the next search measures again, and is told
+    return this.#measured.cutoff;
+  }
+
+  /** @param {number} round */
+  async #measure(round) {
+    const { alive } = this.#index;
+    try {
+      const scores = [];
+      for (const vector of await this.#neutral()) {
+        scores.push(this.#index.scores(vector));
+        if (alive > SOON) await new Promise((resolve) => setTimeout(resolve)); // a search may go first
+      }
+      const cutoff = measureCutoff(scores);
+      if (round === this.#round) this.#measured = { cutoff, alive };
+      return cutoff;
+    } finally {
+      if (round === this.#round) this.#measuring = null;
+    }
+  }
 }

@@ -53,7 +53,9 @@ export class Duplicates {
     const found = this.#find(row, hash);
     if (found !== undefined) {
       this.#leader[row] = found;
-      this.#twins.set(found, [...(this.#twins.get(found) ?? []), row]);
+      const others = this.#twins.get(found);
+      if (others) others.push(row);
+      else this.#twins.set(found, [row]);
       return;
     }
     const number = this.#rows.push(row);
@@ -99,6 +101,17 @@ export class Duplicates {
   twins(row) {
     const first = this.leader(row);
     return [first, ...(this.#twins.get(first) ?? [])].filter((other) => other !== row);
+  }
+
+  /** Of allowed rows that show the same, leave the first. @param {Uint8Array} allowed by row: 0 is passed over */
+  fold(allowed) {
+    for (const [first, others] of this.#twins) {
+      let shown = allowed[first] === 1;
+      for (const row of others) {
+        if (shown) allowed[row] = 0;
+        else shown = allowed[row] === 1;
+      }
+    }
   }
 
   /** Photos that are folded away under another. */

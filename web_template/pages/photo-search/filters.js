@@ -6,7 +6,7 @@
 /** @import { Session } from '../../shared/session.js' */
 
 import { isAbort } from '../../shared/bridge.js';
-import { t } from '../../shared/language.js';
+import { later, t } from '../../shared/language.js';
 import { byRole, part, say } from '../../shared/state.js';
 import { numberWords } from './wording.js';
 
@@ -19,6 +19,7 @@ export class Filters {
   #fold = byRole('fold', HTMLInputElement);
   #tagButton = byRole('tag', HTMLButtonElement);
   #tagList = byRole('tags', HTMLElement);
+  #labels = byRole('labels', HTMLInputElement);
   #bar = byRole('tag-progress', HTMLProgressElement);
   #box = byRole('filters', HTMLDetailsElement);
   #tag = '';
@@ -120,12 +121,13 @@ export class Filters {
     this.#tagButton.disabled = true;
     this.#bar.hidden = false;
     try {
-      const { tags } = await session.request('tag', null, {
+      const own = this.#labels.value.split(/[,，;；]/).map((label) => label.trim()).filter(Boolean);
+      const { tags } = await session.request('tag', { labels: own.length ? own : null }, {
         onEvent: (event) => event.kind === 'labels' && Object.assign(this.#bar, { max: event.all, value: event.done }),
       });
       this.#tags = tags;
       this.#showTags();
-      say(tags.length ? t('{count} tags found.', { count: tags.length }) : t('No tag suits this album.'));
+      say(tags.length ? later('{count} tags found.', { count: tags.length }) : later('No tag suits this album.'));
       if (this.#tag) this.#onChange();
     } catch (error) {
       if (!isAbort(error)) session.fail(error);
@@ -140,10 +142,11 @@ export class Filters {
     return this.#tag !== '' && !this.#tags.length;
   }
 
-  /** Tags are gone with the album. */
+  /** All is gone with the album. */
   reset() {
     this.#tags = [];
-    this.#tag = '';
+    this.#from.value = this.#to.value = this.#folder.value = this.#wantedFolder = this.#tag = '';
+    this.#showActive();
     this.#showTags();
   }
 

@@ -173,7 +173,7 @@ export class Gallery {
     this.#markSelected(tile, row);
     const known = this.#pictures.known(row);
     if (known) this.#fill(tile, at, known);
-    else void this.#pictures.get(row).then((shown) => this.#tiles.get(at) === tile && this.#fill(tile, at, shown));
+    else void this.#pictures.get(row, true).then((shown) => this.#tiles.get(at) === tile && this.#fill(tile, at, shown));
     return tile;
   }
 

@@ -89,11 +89,13 @@ export class Indexing {
   /** Forget everything: the album is deleted. */
   reset() {
     this.#run.abort(STOPPED);
+    this.#paused = false;
     this.#queue = [];
     this.#arrivals = [];
     this.#unreadable.clear();
     this.#origins.clear();
     this.#showUnreadable();
+    this.#showRun();
   }
 
   /** @param {Arrival[]} arrivals */
@@ -116,7 +118,9 @@ export class Indexing {
         for (const { at, name } of compared.known) this.#around.pictures.sources.set(name, /** @type {PhotoItem} */ (photos[at]).source);
         const waiting = new Set(this.#queue.map(({ name, size, modified }) => `${name}|${size}|${modified}`));
         const new_items = items.filter(({ name, size, modified }) => !waiting.has(`${name}|${size}|${modified}`));
-        this.#queue.push(...new_items);
+        for (const item of new_items) this.#queue.push(item);
+        for (const name of arrival.unreadable) this.#unreadable.set(name, 'the system does not give it out');
+        if (arrival.unreadable.length) this.#showUnreadable();
         this.#all += new_items.length;
         this.#origins.set(root, { root, kind, handle, unfinished: items.length });
         await session.request('note', { root, kind, handle, unfinished: items.length });

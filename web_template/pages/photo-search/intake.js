@@ -9,7 +9,8 @@ import { absolute } from '../../shared/config.js';
 
 /**
  * Photos that came together. `root`: the folder they are from, with which their names begin; `complete`: it is all of
- * that folder; `handle`: gives the folder again on the next visit; `others`: files of another kind, left out.
+ * that folder; `handle`: gives the folder again on the next visit; `others`: files of another kind, left out;
+ * `unreadable`: files that are there and that nobody gets.
  *
  * @typedef {{
  *   kind: 'folder' | 'files' | 'sample',
@@ -18,8 +19,10 @@ import { absolute } from '../../shared/config.js';
  *   handle: FileSystemDirectoryHandle | null,
  *   photos: PhotoItem[],
  *   others: number,
+ *   unreadable: string[],
  * }} Arrival
  */
+/** A file, or none where the system does not hand it out. @typedef {{ path: string, file: File | null }} Found */
 
 /** Some systems give files no type, above all for HEIC; the ending then decides. */
 const PHOTO_ENDING = /\.(jpe?g|jfif|png|webp|gif|bmp|avif|heic|heif|hif|tiff?)$/i;
@@ -28,7 +31,7 @@ const NO_PHOTO = /(^|\/)(\.|__MACOSX\/|@eaDir\/|Thumbs\.db$)/i;
 /** Folders that are read at the same time. */
 const ABREAST = 8;
 
-/** @param {string} path @param {File} file */
+/** @param {string} path @param {{ type: string, name: string }} file */
 const isPhoto = (path, { type, name }) => !NO_PHOTO.test(path) && (/^image\/(?!svg)/.test(type) || PHOTO_ENDING.test(name));
 
 /** @param {File} file @param {string} [name] its path @returns {PhotoItem} */
@@ -43,11 +46,21 @@ function itemOf(file, name = file.name) {
   };
 }
 
-/** @param {{ path: string, file: File }[]} found @param {Omit<Arrival, 'photos' | 'others'>} about @returns {Arrival} */
+/** @param {Found[]} found @param {Omit<Arrival, 'photos' | 'others' | 'unreadable'>} about @returns {Arrival} */
 function arrivalOf(found, about) {
-  const photos = found.filter(({ path, file }) => isPhoto(path, file));
-  return { ...about, photos: photos.map(({ path, file }) => itemOf(file, path)), others: found.length - photos.length };
+  /** @type {Arrival} */
+  const arrival = { ...about, photos: [], others: 0, unreadable: [] };
+  for (const { path, file } of found) {
+    if (file && isPhoto(path, file)) arrival.photos.push(itemOf(file, path));
+    else if (!file && isPhoto(path, { type: '', name: path })) arrival.unreadable.push(path);
+    else arrival.others += 1;
+  }
+  if (arrival.unreadable.length) arrival.complete = false; // what cannot be read is not gone
+  return arrival;
 }
+
+/** One file of many: what is refused hinders no other. @param {string} path @param {() => Promise<File>} open @returns {Promise<Found>} */
+const take = async (path, open) => ({ path, file: await open().catch(() => null) });
 
 /**
  * Files that were picked or pasted. A folder's files know their path, with the folder first.
@@ -56,12 +69,14 @@ function arrivalOf(found, about) {
  * @returns {Arrival[]}
  */
 export function fromFiles(files) {
-  /** @type {Map<string, { path: string, file: File }[]>} */
+  /** @type {Map<string, Found[]>} */
   const roots = new Map();
   for (const file of files) {
     const path = file.webkitRelativePath || file.name;
     const root = file.webkitRelativePath ? (path.split('/')[0] ?? '') : '';
-    roots.set(root, [...(roots.get(root) ?? []), { path, file }]);
+    const found = roots.get(root);
+    if (found) found.push({ path, file });
+    else roots.set(root, [{ path, file }]);
   }
   return [...roots].map(([root, found]) =>
     arrivalOf(found, { kind: root ? 'folder' : 'files', root, complete: root !== '', handle: null }),
@@ -82,15 +97,15 @@ export async function fromDrop(dropped) {
   if (!taken.some(({ entry }) => entry?.isDirectory)) return fromFiles(files);
   /** @type {Arrival[]} */
   const arrivals = [];
-  /** @type {File[]} */
+  /** @type {Found[]} */
   const loose = [];
   for (const { entry, handle } of taken) {
     const opened = await handle;
     if (opened?.kind === 'directory') arrivals.push(await fromFolder(/** @type {FileSystemDirectoryHandle} */ (opened)));
     else if (entry?.isDirectory) arrivals.push(await fromEntry(/** @type {FileSystemDirectoryEntry} */ (entry)));
-    else if (entry) loose.push(await fileOf(/** @type {FileSystemFileEntry} */ (entry)));
+    else if (entry) loose.push(await take(entry.name, () => fileOf(/** @type {FileSystemFileEntry} */ (entry))));
   }
-  return [...arrivals, ...fromFiles(loose)];
+  return loose.length ? [...arrivals, arrivalOf(loose, { kind: 'files', root: '', complete: false, handle: null })] : arrivals;
 }
 
 /** Chromium gives a handle, which can be kept for the next visit. @param {DataTransferItem} item @returns {Promise<FileSystemHandle | null>} */
@@ -103,8 +118,8 @@ async function handleOf(item) {
 const fileOf = (entry) => new Promise((resolve, reject) => entry.file(resolve, reject));
 
 /** @param {FileSystemDirectoryEntry} folder @returns {Promise<Arrival>} */
-async function fromEntry(folder) {
-  /** @type {{ path: string, file: File }[]} */
+export async function fromEntry(folder) {
+  /** @type {Found[]} */
   const found = [];
   let complete = true;
   /** @type {FileSystemDirectoryEntry[]} */
@@ -118,7 +133,7 @@ async function fromEntry(folder) {
         if (!entries.length) break; // Chromium gives at most 100 at a time, and an empty list at the end
         for (const entry of entries) {
           if (entry.isDirectory) waiting.push(/** @type {FileSystemDirectoryEntry} */ (entry));
-          else found.push({ path: entry.fullPath.slice(1), file: await fileOf(/** @type {FileSystemFileEntry} */ (entry)) });
+          else found.push(await take(entry.fullPath.slice(1), () => fileOf(/** @type {FileSystemFileEntry} */ (entry))));
         }
       }
     } catch {
@@ -135,7 +150,7 @@ async function fromEntry(folder) {
  * @returns {Promise<Arrival>}
  */
 export async function fromFolder(handle) {
-  /** @type {{ path: string, file: File }[]} */
+  /** @type {Found[]} */
   const found = [];
   let complete = true;
   /** @type {{ path: string, folder: FileSystemDirectoryHandle }[]} */
@@ -146,7 +161,7 @@ export async function fromFolder(handle) {
       try {
         for await (const [name, child] of folder.entries()) {
           if (child.kind === 'directory') waiting.push({ path: `${path}/${name}`, folder: /** @type {FileSystemDirectoryHandle} */ (child) });
-          else found.push({ path: `${path}/${name}`, file: await /** @type {FileSystemFileHandle} */ (child).getFile() });
+          else found.push(await take(`${path}/${name}`, () => /** @type {FileSystemFileHandle} */ (child).getFile()));
         }
       } catch {
         complete = false;
@@ -200,5 +215,5 @@ export async function fromAlbum(url, root) {
   /** @type {Album} */
   const { photos } = await response.json();
   const items = photos.map(({ name, path }) => ({ name: `${root}/${name}`, size: 0, modified: 0, local_ms: NaN, source: absolute(path) }));
-  return { kind: 'sample', root, complete: true, handle: null, photos: items, others: 0 };
+  return { kind: 'sample', root, complete: true, handle: null, photos: items, others: 0, unreadable: [] };
 }

@@ -20,7 +20,7 @@
  *   `words_only`: what makes vectors of pictures is fetched with the first picture
  */
 
-import { blankPicture, keepSize, readPicture } from '../../shared/picture.js';
+import { blankPicture, keepSize } from '../../shared/picture.js';
 
 /**
  * Photos in one run of the model. On WASM more than one gains nothing, and q8 graphs take the range of their
@@ -87,6 +87,18 @@ export function spaceOf(manifest) {
 }
 
 /**
+ * How the weights are rounded that make vectors of pictures, as builder/album/space.py says it: vectors of two roundings
+ * lie a little apart. q4 and q4f16 are one.
+ *
+ * @param {Manifest} manifest
+ * @param {string} dtype
+ */
+export function roundingOf(manifest, dtype) {
+  const recipe = manifest.components.vision_model?.[dtype]?.recipe ?? dtype;
+  return recipe === 'fp16' ? 'fp32' : recipe.replace('q4f16', 'q4');
+}
+
+/**
  * Split a [rows, width] tensor into rows of length 1.
  *
  * @param {import('@huggingface/transformers').Tensor} embeds
@@ -103,9 +115,6 @@ function unitRows(embeds) {
     return vector.map((value) => value / length);
   });
 }
-
-/** The picture that the model gets of a photo. @param {Model} model @param {ImageBitmap} bitmap it stays open */
-export const pictureOf = ({ manifest, RawImage }, bitmap) => readPicture(bitmap, manifest.image, RawImage);
 
 /** @param {Model} model @param {string} text */
 export async function embedText({ embedTexts, texts }, text) {

@@ -36,10 +36,34 @@ export function describeAlbum({ index, twins, unsaved }) {
 }
 
 /**
- * @param {AlbumIndex} index @param {number} row @param {PhotoFilter} filter
+ * The rows that may be shown, by row: 1 or 0. Of photos that show the same one is left, the first of those that pass.
+ *
+ * @param {{ index: AlbumIndex, twins: import('./duplicates.js').Duplicates }} album
+ * @param {PhotoFilter} filter
+ * @param {ReadonlySet<number> | null} tagged rows of the filter's tag; null without one
+ * @returns {Uint8Array<ArrayBuffer>} the caller may change it
  */
-export function isAllowed(index, row, { from, to, folder }) {
-  const date = index.date(row); // NaN where it is unknown: such photos pass no filter of dates
-  if ((from !== null && !(date >= from)) || (to !== null && !(date <= to))) return false;
-  return folder === '' || index.name(row).startsWith(`${folder}/`);
+export function allowedRows({ index, twins }, { from, to, folder, fold }, tagged) {
+  const allowed = index.living.slice();
+  if (from !== null || to !== null) {
+    const [least, most, { dates }] = [from ?? -Infinity, to ?? Infinity, index];
+    // NaN where it is unknown: such photos pass no filter of dates.
+    for (let row = 0; row < allowed.length; row++) {
+      const date = /** @type {number} */ (dates[row]);
+      if (!(date >= least && date <= most)) allowed[row] = 0;
+    }
+  }
+  if (folder) for (let row = 0; row < allowed.length; row++) if (allowed[row] && !index.name(row).startsWith(`${folder}/`)) allowed[row] = 0;
+  if (tagged) for (let row = 0; row < allowed.length; row++) if (!tagged.has(row)) allowed[row] = 0;
+  if (fold) twins.fold(allowed);
+  return allowed;
+}
+
+/** Allowed rows, newest first; those without a date come last. @param {AlbumIndex} index @param {Uint8Array} allowed */
+export function newestFirst({ dates }, allowed) {
+  const rows = new Uint32Array(allowed.reduce((sum, one) => sum + one, 0));
+  let at = 0;
+  for (let row = 0; row < allowed.length; row++) if (allowed[row]) rows[at++] = row;
+  const date = (/** @type {number} */ row) => dates[row] || 0; // NaN: unknown
+  return rows.sort((a, b) => date(b) - date(a) || a - b);
 }

@@ -50,7 +50,8 @@ export class Parts {
   #example(example) {
     const item = document.createElement('li');
     item.className = 'part example';
-    const image = Object.assign(document.createElement('img'), { src: example.url, alt: '' });
+    const image = Object.assign(document.createElement('img'), { alt: '' });
+    if (example.url) image.src = example.url;
     const name = Object.assign(document.createElement('span'), { textContent: t('like {name}', { name: example.name }) });
     const remove = Object.assign(document.createElement('button'), { type: 'button', textContent: '×' });
     remove.setAttribute('aria-label', t('Search without {name}', { name: example.name }));

@@ -19,12 +19,12 @@ import { keepAwake, letSleep } from '../../shared/wake.js';
 import { comeBack, forgetOffer } from './coming-back.js';
 import { Filters } from './filters.js';
 import { Gallery } from './gallery.js';
+import { IndexFiles } from './index-files.js';
 import { Indexing } from './indexing.js';
 import { fromAlbum } from './intake.js';
 import { deleteAlbums } from './kept.js';
 import { Parts } from './parts.js';
 import { Pictures } from './pictures.js';
-import { download } from './saving.js';
 import { Searching } from './searching.js';
 import { Selection } from './selection.js';
 import { showResults, showStorageNote } from './telling.js';
@@ -90,11 +90,22 @@ const searching = new Searching(field, {
     showCount();
     if (!indexing.busy && getState() === 'running') settle('');
   },
+  onExample: () => parts.show(),
   onFailed(name) {
-    say(later('“{name}” cannot be read by this browser.', { name }));
     parts.show();
-    void searching.run();
+    say(later('“{name}” cannot be read by this browser.', { name }));
   },
+});
+const files = new IndexFiles({
+  session: current,
+  photos: () => album.photos,
+  onOpened: async (facts, words) => {
+    pictures.forget();
+    showAlbum(facts);
+    settle(words);
+    await searching.run();
+  },
+  onBack: () => settle(''),
 });
 const parts = new Parts(searching, () => void searching.run());
 
@@ -103,7 +114,7 @@ const parts = new Parts(searching, () => void searching.run());
 function showFound() {
   if (!found) return;
   const { rows, scores, found: count, near } = found;
-  const shown = showsNear ? (near ? count + near : rows.length) : count;
+  const shown = showsNear ? (count ? count + near : rows.length) : count;
   browsing.hide();
   results.show(rows.subarray(0, shown), scores.subarray(0, shown));
   parts.show();
@@ -151,7 +162,7 @@ function settle(words, left_out = '') {
 
 // ------------------------------------------------------------------------------------------------ what visitors do
 
-/** @param {{ row?: number, picture?: Blob, name: string, url: string }[]} examples @param {boolean} only */
+/** @param {{ row?: number, picture?: File, name: string, url: string }[]} examples @param {boolean} only */
 function searchWith(examples, only) {
   examples.forEach((example, i) => searching.addExample(example, only && i === 0));
   parts.show();
@@ -214,42 +225,6 @@ async function openSample() {
   }
 }
 
-/** @param {File} file */
-async function openIndexFile(file) {
-  if (!session) return;
-  say(later('Opening {name}…', { name: file.name }));
-  try {
-    const facts = await session.request('openFile', { file });
-    pictures.forget();
-    showAlbum(facts);
-    settle(t('{count} photos came with {name}.', { count: numberWords(facts.opened), name: file.name }));
-    await searching.run();
-  } catch (error) {
-    if (isAbort(error)) return;
-    const what = whyNoIndex(error);
-    if (!what) return session?.fail(error);
-    tellProblem({
-      title: later('{name} cannot be opened', { name: file.name }),
-      what,
-      todo: later('Make the index with the model of this page: webgpu-demo index.'),
-      action: later('Back to the album'),
-      retry: () => settle(''),
-    });
-  }
-}
-
-async function saveIndex() {
-  if (!session) return;
-  say(later('Writing the index…'));
-  try {
-    const { file } = await session.request('export', null);
-    download(file, 'album.index');
-    say(later('album.index holds {count} photos, their thumbnails and nothing else.', { count: numberWords(album.photos) }));
-  } catch (error) {
-    if (!isAbort(error)) session?.fail(error);
-  }
-}
-
 /** Index, thumbnails and, unless they go already, the files of the model. @param {boolean} models */
 export async function deleteEverything(models) {
   indexing.reset();
@@ -291,7 +266,10 @@ async function openAlbum(opened) {
     if (opened !== session) return;
     showAlbum(facts);
     await searching.run();
-    if (address) await opened.request('complete', null).then(showAlbum);
+    if (address) {
+      showAlbum(await opened.request('complete', null));
+      void keepOffline([address]);
+    }
     if (filters.wantsTags && album.photos) await filters.findTags();
     if (!indexing.busy) settle('');
     indexing.attach(opened);
@@ -331,7 +309,7 @@ byRole('scores', HTMLInputElement).onchange = ({ target }) => {
   results.showScores = /** @type {HTMLInputElement} */ (target).checked;
 };
 byRole('sample', HTMLButtonElement).onclick = () => void takeSample();
-byRole('export', HTMLButtonElement).onclick = () => void saveIndex();
+byRole('export', HTMLButtonElement).onclick = () => void files.save();
 part(document, 'open-index').onclick = () => byRole('pick-index', HTMLInputElement).click();
 const confirm = byRole('confirm', HTMLDialogElement);
 byRole('delete', HTMLButtonElement).onclick = () => confirm.showModal();
@@ -344,8 +322,8 @@ confirm.onclose = () => {
 const ways = {
   isOpen: () => session !== null && !root.hasAttribute('data-collection'),
   onPhotos: take,
-  onIndex: (/** @type {File} */ file) => void openIndexFile(file),
-  onExamples: (/** @type {File[]} */ files) => searchWith(files.map((file) => ({ picture: file, name: file.name, url: URL.createObjectURL(file) })), false),
+  onIndex: (/** @type {File} */ file) => void files.open(file),
+  onExamples: (/** @type {File[]} */ files) => searchWith(files.map((file) => ({ picture: file, name: file.name, url: '' })), false),
 };
 
 onLanguage(redraw);

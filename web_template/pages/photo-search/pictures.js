@@ -22,7 +22,7 @@ export class Pictures {
   addressOf = () => '';
   /** @type {Map<number, Shown>} */
   #shown = new Map();
-  /** @type {Map<number, ((shown: Shown) => void)[]>} */
+  /** @type {Map<number, { resolve: (shown: Shown) => void, tile: boolean }[]>} */
   #wanted = new Map();
   /** @type {() => Session<PhotoCalls> | null} */
   #session;
@@ -38,8 +38,8 @@ export class Pictures {
     return this.#shown.get(row);
   }
 
-  /** @param {number} row @returns {Promise<Shown>} */
-  get(row) {
+  /** @param {number} row @param {boolean} [tile] it is for a tile, which may leave the screen first: see `keepOnly` @returns {Promise<Shown>} */
+  get(row, tile = false) {
     const known = this.#shown.get(row);
     if (known) {
       this.#shown.delete(row); // to the end: the longest unseen goes first
@@ -47,14 +47,19 @@ export class Pictures {
       return Promise.resolve(known);
     }
     return new Promise((resolve) => {
-      this.#wanted.set(row, [...(this.#wanted.get(row) ?? []), resolve]);
+      this.#wanted.set(row, [...(this.#wanted.get(row) ?? []), { resolve, tile }]);
       void this.#ask();
     });
   }
 
-  /** Photos that have left the screen before their turn came need not be fetched. @param {Set<number>} visible */
+  /** Tiles that have left the screen before their turn came need no photo any more. @param {Set<number>} visible */
   keepOnly(visible) {
-    for (const row of this.#wanted.keys()) if (!visible.has(row)) this.#wanted.delete(row);
+    for (const [row, wishes] of this.#wanted) {
+      if (visible.has(row)) continue;
+      const others = wishes.filter(({ tile }) => !tile);
+      if (others.length) this.#wanted.set(row, others);
+      else this.#wanted.delete(row);
+    }
   }
 
   async #ask() {
@@ -81,7 +86,7 @@ export class Pictures {
   /** @param {number} row @param {Shown} shown */
   #keep(row, shown) {
     this.#shown.set(row, shown);
-    for (const resolve of this.#wanted.get(row) ?? []) resolve(shown);
+    for (const { resolve } of this.#wanted.get(row) ?? []) resolve(shown);
     this.#wanted.delete(row);
     for (const [old, { url }] of this.#shown) {
       if (this.#shown.size <= KEPT) break;
@@ -95,15 +100,6 @@ export class Pictures {
     for (const { url } of this.#shown.values()) if (url.startsWith('blob:')) URL.revokeObjectURL(url);
     this.#shown.clear();
     this.#wanted.clear();
-  }
-
-  /** Facts that may have changed (twins) are asked for anew. @param {Iterable<number>} rows */
-  refresh(rows) {
-    for (const row of rows) {
-      const shown = this.#shown.get(row);
-      if (shown?.url.startsWith('blob:')) URL.revokeObjectURL(shown.url);
-      this.#shown.delete(row);
-    }
   }
 
   /**

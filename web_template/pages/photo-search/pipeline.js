@@ -1,14 +1,15 @@
 /**
  * @file Worker only: takes photos through decoding and the model, with the next ones decoded while the model runs.
  *
- * At most `AHEAD` photos beyond the batch are open at any time, whatever the size of the album, so that memory stays
- * bounded.
+ * At most `AHEAD` photos beyond the batch are under way at any time, whatever the size of the album; how many of them
+ * are open at their full size is for prepare.js to say, so that memory stays bounded.
  */
 
 /** @import { PhotoItem, PrepareCalls, Prepared } from '../../shared/protocol.js' */
 /** @import { Model } from './model.js' */
 
 import { Bridge, isAbort } from '../../shared/bridge.js';
+import { badName } from '../../shared/index-names.js';
 
 const AHEAD = 4;
 /** A photo on which the decoder hangs or dies must not hold up the album. */
@@ -59,7 +60,7 @@ export class Decoder {
 /**
  * One photo that is through: with its vector, or with the reason why it could not be read.
  *
- * @typedef {{ at: number, photo: PhotoItem, prepared: Prepared, vector: Float32Array } | { at: number, why: string }} Outcome `at`: its place in the list
+ * @typedef {{ photo: PhotoItem, prepared: Prepared, vector: Float32Array } | { photo: PhotoItem, why: string }} Outcome
  */
 
 /**
@@ -71,20 +72,20 @@ export class Decoder {
  */
 export async function* runPhotos(photos, { model, decoder, signal }) {
   const { image } = model.manifest;
-  /** @param {number} at */
-  const open = async (at) => {
-    const photo = /** @type {PhotoItem} */ (photos[at]);
+  /** @param {PhotoItem} photo */
+  const open = async (photo) => {
+    if (badName(photo.name)) return { photo, why: 'its name has characters that cannot be shown, or is too long' };
     try {
-      return { at, photo, prepared: await decoder.ask('prepare', { source: photo.source, image }) };
+      return { photo, prepared: await decoder.ask('prepare', { source: photo.source, image }) };
     } catch (error) {
-      return { at, why: error instanceof Error ? error.message : String(error) };
+      return { photo, why: error instanceof Error ? error.message : String(error) };
     }
   };
   /** @type {ReturnType<typeof open>[]} */
   const opening = [];
   let next = 0;
   const fill = () => {
-    while (next < photos.length && opening.length < model.batch + AHEAD) opening.push(open(next++));
+    while (next < photos.length && opening.length < model.batch + AHEAD) opening.push(open(/** @type {PhotoItem} */ (photos[next++])));
   };
   fill();
   while (opening.length) {
@@ -94,11 +95,11 @@ export async function* runPhotos(photos, { model, decoder, signal }) {
     signal.throwIfAborted();
     /** @type {Outcome[]} */
     const outcomes = [];
-    /** @type {{ at: number, photo: PhotoItem, prepared: Prepared }[]} */
+    /** @type {{ photo: PhotoItem, prepared: Prepared }[]} */
     const readable = [];
     for (const one of opened) {
       if (one.prepared) readable.push(one);
-      else outcomes.push({ at: one.at, why: one.why ?? '' });
+      else outcomes.push({ photo: one.photo, why: one.why ?? '' });
     }
     if (readable.length) {
       const pictures = readable.map(({ prepared }) => new model.RawImage(prepared.data, image.width, image.height, 3));

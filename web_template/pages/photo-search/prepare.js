@@ -12,9 +12,12 @@ import { readPicture } from '../../shared/picture.js';
 import { serve } from '../../shared/serve.js';
 import { decodePhoto, makePicture, makeThumbnail } from './decode.js';
 import { readMetadata } from './exif.js';
+import { Turns } from './turns.js';
 
-/** More pixels than this are opened one photo at a time: each may be hundreds of megabytes while it is decoded. */
-const HUGE_PIXELS = 24_000_000;
+/** Pixels that are open at a time, at four bytes and mostly twice: as decoded, and as the canvas that they are read from. */
+const OPEN_PIXELS = 24_000_000;
+/** Where the header does not say how many there are: a photo has some four for each of its bytes. */
+const PIXELS_PER_BYTE = 4;
 
 /** Stands in for transformers.js's class of the same shape, which is not loaded here. */
 class Picture {
@@ -26,16 +29,7 @@ class Picture {
 }
 const RawImage = /** @type {typeof import('@huggingface/transformers').RawImage} */ (/** @type {unknown} */ (Picture));
 
-/** @type {Promise<unknown>} */
-let huge = Promise.resolve();
-
-/** @template T @param {boolean} alone @param {() => Promise<T>} work @returns {Promise<T>} */
-function takeTurn(alone, work) {
-  if (!alone) return work();
-  const turn = huge.then(work, work);
-  huge = turn;
-  return turn;
-}
+const turns = new Turns(OPEN_PIXELS);
 
 /** @param {import('../../shared/protocol.js').PhotoSource} source */
 async function openSource(source) {
@@ -57,7 +51,7 @@ serve(/** @type {{ [T in keyof PrepareCalls]: import('../../shared/serve.js').Ha
     if (!file.size) throw new Error('the file is empty');
     const { date, place, pixels } = await readMetadata(file, new URL('exif-reader.js', libraries_url).href);
     const heif = new URL('libheif.mjs', libraries_url).href;
-    return takeTurn(pixels > HUGE_PIXELS, async () => {
+    return turns.take(pixels || file.size * PIXELS_PER_BYTE, async () => {
       const bitmap = await decodePhoto(file, image, pixels, heif);
       try {
         const { data } = readPicture(bitmap, image, RawImage);
@@ -72,11 +66,13 @@ serve(/** @type {{ [T in keyof PrepareCalls]: import('../../shared/serve.js').Ha
 
   async render({ source, libraries_url }) {
     const file = await openSource(source);
-    const bitmap = await decodePhoto(file, { width: 1, height: 1 }, 0, new URL('libheif.mjs', libraries_url).href);
-    try {
-      return { picture: await makePicture(bitmap) };
-    } finally {
-      bitmap.close();
-    }
+    return turns.take(OPEN_PIXELS, async () => {
+      const bitmap = await decodePhoto(file, { width: 1, height: 1 }, 0, new URL('libheif.mjs', libraries_url).href);
+      try {
+        return { picture: await makePicture(bitmap) };
+      } finally {
+        bitmap.close();
+      }
+    });
   },
 }));

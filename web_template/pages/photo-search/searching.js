@@ -12,7 +12,7 @@ import { parseQuery } from './terms.js';
 
 const SEARCH_AFTER_MS = 250;
 
-/** @typedef {{ id: number, row: number | null, picture: Blob | null, name: string, url: string }} Example */
+/** @typedef {{ id: number, row: number | null, picture: File | null, name: string, url: string }} Example `url`: empty until the worker has made a small one of it */
 
 /**
  * @typedef {{
@@ -21,8 +21,9 @@ const SEARCH_AFTER_MS = 250;
  *   onStart: () => void,
  *   onFound: (found: Found) => void,
  *   onBrowse: (rows: Uint32Array) => void,
- *   onFailed: (words: string) => void,
- * }} Page
+ *   onExample: () => void,
+ *   onFailed: (name: string) => void,
+ * }} Page `onExample`: a picture to search with can be shown; `onFailed`: one of this name cannot be read, and is gone
  */
 
 export class Searching {
@@ -65,7 +66,7 @@ export class Searching {
     this.#timer = setTimeout(() => void this.run(), after_ms);
   }
 
-  /** @param {{ row?: number, picture?: Blob, name: string, url: string }} example @param {boolean} [only] in place of everything else */
+  /** @param {{ row?: number, picture?: File, name: string, url: string }} example @param {boolean} [only] in place of everything else */
   addExample({ row, picture, name, url }, only = false) {
     if (only) {
       this.clearExamples();
@@ -112,29 +113,31 @@ export class Searching {
         return;
       }
       this.#page.onStart();
-      const pictures = await this.#openPictures();
+      const pictures = this.examples.flatMap(({ id, picture: file }) => (file ? [{ id, file }] : []));
       const query = { terms: this.terms, rows: this.examples.flatMap(({ row }) => (row === null ? [] : [row])), pictures };
-      const found = await session.request('search', { query, filter }, { signal, transfer: pictures });
+      const found = await session.request('search', { query, filter }, { signal, onEvent: (event) => event.kind === 'example' && this.#showExample(event) });
       if (!signal.aborted) this.#page.onFound(found);
     } catch (error) {
       if (isAbort(error) || signal.aborted) return;
-      if (error instanceof UnreadableExample) this.#page.onFailed(error.message);
+      if (error instanceof Error && error.name === 'UnreadableExample') await this.#fail(Number(/** @type {{ detail?: unknown }} */ (error).detail));
       else session.fail(error);
     }
   }
 
-  async #openPictures() {
-    const pictures = [];
-    for (const { id, picture, name } of this.examples) {
-      if (!picture) continue;
-      try {
-        pictures.push(await createImageBitmap(picture));
-      } catch (error) {
-        this.dropExample(id);
-        throw new UnreadableExample(name, { cause: error });
-      }
-    }
-    return pictures;
+  /** @param {PhotoCalls['search']['event']} event */
+  #showExample({ id, thumbnail }) {
+    const example = this.examples.find((each) => each.id === id);
+    if (!example) return;
+    example.url = URL.createObjectURL(thumbnail);
+    this.#page.onExample();
+  }
+
+  /** Search without a picture that cannot be read, and say so when all else is said. @param {number} id */
+  async #fail(id) {
+    const { name = '' } = this.examples.find((each) => each.id === id) ?? {};
+    this.dropExample(id);
+    await this.run();
+    this.#page.onFailed(name);
   }
 
   /** The address can be kept and sent; pictures are not part of it. */
@@ -150,6 +153,3 @@ export class Searching {
     if (address.href !== location.href) history.replaceState(history.state, '', address);
   }
 }
-
-/** A picture to search with that this browser cannot open; its message is the name. */
-class UnreadableExample extends Error {}

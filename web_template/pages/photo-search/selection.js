@@ -4,7 +4,7 @@
 
 /** @import { Pictures } from './pictures.js' */
 
-import { t } from '../../shared/language.js';
+import { later, t } from '../../shared/language.js';
 import { byRole, part, say } from '../../shared/state.js';
 import { copyText, download, zip } from './saving.js';
 import { fileName, numberWords } from './wording.js';
@@ -22,7 +22,7 @@ export class Selection {
     this.#page = page;
     this.#on('copy', async () => {
       await copyText((await this.#names()).join('\n'));
-      say(t('{count} names are in the clipboard.', { count: numberWords(this.#rows.size) }));
+      say(later('{count} names are in the clipboard.', { count: numberWords(this.#rows.size) }));
     });
     this.#on('list', async () => {
       const text = `${(await this.#names()).join('\n')}\n`;
@@ -37,7 +37,7 @@ export class Selection {
   /** @param {string} name @param {() => Promise<void>} action */
   #on(name, action) {
     part(this.#bar, name).onclick = () => {
-      action().catch((error) => say(t('That did not work: {why}', { why: error instanceof Error ? error.message : String(error) })));
+      action().catch((error) => say(later('That did not work: {why}', { why: error instanceof Error ? error.message : String(error) })));
     };
   }
 
@@ -51,7 +51,7 @@ export class Selection {
     if (!this.#rows.delete(row)) this.#rows.add(row);
     this.show();
     this.#page.onChange();
-    say(t('{count} selected', { count: numberWords(this.#rows.size) }));
+    say(later('{count} selected', { count: numberWords(this.#rows.size) }));
   }
 
   clear() {
@@ -76,12 +76,12 @@ export class Selection {
     let missing = 0;
     for (const row of this.#rows) {
       const { facts } = await this.#page.pictures.get(row);
-      const file = await this.#page.pictures.original(facts.name);
+      const file = await this.#page.pictures.original(facts.name).catch(() => null); // moved or deleted since
       if (file) files.push({ name: fileName(facts.name), file, date: facts.date });
       else missing += 1;
     }
     if (files.length) download(await zip(this.#page.runtime(), files), 'photos.zip');
-    if (missing) say(t('{count} photos are not open in this visit: choose their folder again, then save them.', { count: numberWords(missing) }));
-    else say(t('{count} photos are in photos.zip.', { count: numberWords(files.length) }));
+    if (missing) say(later('{count} photos are not open in this visit: choose their folder again, then save them.', { count: numberWords(missing) }));
+    else say(later('{count} photos are in photos.zip.', { count: numberWords(files.length) }));
   }
 }

@@ -6,7 +6,7 @@
  * or not at all. Everything carries the vector space of its model, so that another model never meets these vectors.
  */
 
-import { DATABASE, deleteAlbums } from './kept.js';
+import { DATABASE } from './kept.js';
 
 const VERSION = 1;
 
@@ -135,9 +135,12 @@ export class Store {
     this.#database.close();
   }
 
-  /** Delete the albums of every model, with all that belongs to them. */
-  static async deleteAll() {
-    await deleteAlbums();
+  /** Nobody can read it any more. @param {number} id */
+  async dropChunk(id) {
+    const transaction = this.#database.transaction('chunks', 'readwrite');
+    const done = finished(transaction);
+    transaction.objectStore('chunks').delete(id);
+    await done;
   }
 
   /** @param {string} key */

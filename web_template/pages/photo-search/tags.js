@@ -11,11 +11,12 @@ const MOST_TAGS = 3;
 export class Tags {
   /** @type {Map<string, Set<number>>} */
   #rows = new Map();
-  #current = false;
+  /** What the rows were labelled with as they are now. */
+  #current = '';
 
   /** The album has changed: assign anew when asked. */
   forget() {
-    this.#current = false;
+    this.#current = '';
   }
 
   /**
@@ -23,7 +24,8 @@ export class Tags {
    * @param {Cutoff} cutoff @param {AbortSignal} signal
    */
   async assign(index, labels, vectors, cutoff, signal) {
-    if (this.#current) return;
+    const list = labels.join('|');
+    if (this.#current === list) return;
     const count = index.count;
     const best = new Float32Array(count * MOST_TAGS).fill(-Infinity);
     const chosen = new Int16Array(count * MOST_TAGS).fill(-1);
@@ -44,7 +46,7 @@ export class Tags {
       const rows = this.#rows.get(name) ?? new Set();
       this.#rows.set(name, rows.add(Math.floor(at / MOST_TAGS)));
     });
-    this.#current = true;
+    this.#current = list;
   }
 
   /** @param {string} label */

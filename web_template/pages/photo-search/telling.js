@@ -35,10 +35,10 @@ export function showResults({ found, showsNear, album, query, filtered, busy, sh
   const below = near ? t(near === 1 ? '{near} lies just below' : '{near} lie just below', values) : '';
   count.textContent = matching ? [sentence, below].filter(Boolean).join(' · ') : album.photos ? photos : '';
   showEmpty(matching && album.photos ? '' : sentences(sentence, below));
-  const more = near || (matching ? 0 : rows.length);
+  const more = matching ? near : rows.length;
   if (!more) showNear('');
   else if (showsNear) showNear(t(matching ? 'Show only what matches' : 'Hide them'));
-  else showNear(near ? t(near === 1 ? 'Show the one just below' : 'Show the {near} just below', values) : t('Show the nearest anyway'));
+  else showNear(matching ? t(near === 1 ? 'Show the one just below' : 'Show the {near} just below', values) : t('Show the nearest anyway'));
   if (!busy) say(sentences(sentence, below));
 }
 

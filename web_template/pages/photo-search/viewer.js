@@ -133,6 +133,8 @@ export class Viewer {
         const address = this.#page.pictures.addressOf(name);
         if (address) this.#image.src = address;
         else hint = t('This is the thumbnail. To see the photo itself, choose its folder again.');
+        // Pixels of another site may be shown, and not be read.
+        part(this.#dialog, 'copy').hidden = address !== '' && new URL(address).origin !== location.origin;
       }
     } catch (error) {
       hint = t('The photo itself cannot be opened: {why}', { why: error instanceof Error ? error.message : String(error) });

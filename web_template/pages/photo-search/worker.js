@@ -4,26 +4,26 @@
  */
 
 /** @import { PhotoCalls, PhotoFilter, PhotoQuery } from '../../shared/protocol.js' */
-/** @import { Cutoff } from './cutoff.js' */
 /** @import { Model } from './model.js' */
 
 import { openIndex } from '../../shared/index-file.js';
 import { withRuntime } from '../../shared/runtime.js';
 import { serve } from '../../shared/serve.js';
 import { Album } from './album.js';
-import { NEUTRAL, measureCutoff } from './cutoff.js';
+import { MeasuredCutoff, NEUTRAL } from './cutoff.js';
 import { LABELS, sentenceOf } from './labels.js';
-import { embedText, loadModel, pictureOf, spaceOf, warmUp } from './model.js';
-import { describeAlbum, isAllowed } from './overview.js';
+import { embedText, loadModel, roundingOf, spaceOf, warmUp } from './model.js';
+import { allowedRows, describeAlbum, newestFirst } from './overview.js';
+import { deleteAlbums } from './kept.js';
 import { Decoder, runPhotos } from './pipeline.js';
 import { combine, rank } from './ranking.js';
 import { Store } from './store.js';
 import { Tags } from './tags.js';
 
-/** Photos for which the cut-off is measured anew when the album has grown by more than a tenth. */
-const GROWTH = 1.1;
+/** Pictures to search with whose vectors are kept: who refines a search comes back to them with every letter. */
+const EXAMPLES_KEPT = 50;
 
-/** @type {{ model: Model, decoder: Decoder, space: string, dimensions: number } | null} */
+/** @type {{ model: Model, decoder: Decoder, facts: import('../../shared/index-file.js').Facts } | null} */
 let loaded = null;
 /** @type {Album | null} */
 let album = null;
@@ -31,10 +31,12 @@ let album = null;
 let store = null;
 /** The album is a published collection. */
 let collection = false;
-/** @type {{ cutoff: Cutoff, alive: number } | null} */
-let measured = null;
+/** @type {MeasuredCutoff | null} */
+let cutoff = null;
 /** @type {Tags | null} */
 let tags = null;
+/** Vectors of pictures to search with, by their number. @type {Map<number, Float32Array>} */
+const examples = new Map();
 
 /** @template T @param {T | null} value @returns {T} */
 function present(value) {
@@ -64,37 +66,51 @@ async function textVectors(sentences, onProgress = () => {}, signal) {
   return vectors;
 }
 
-async function currentCutoff() {
-  const { index } = present(album);
-  if (measured && index.alive <= measured.alive * GROWTH && index.alive * GROWTH >= measured.alive) return measured.cutoff;
-  const neutral = await textVectors(NEUTRAL);
-  measured = { cutoff: measureCutoff(neutral.map((vector) => index.scores(vector))), alive: index.alive };
-  return measured.cutoff;
+/** Another album is looked at from now on. @param {Album} opened */
+function show(opened) {
+  album = opened;
+  tags = null;
+  cutoff = new MeasuredCutoff(opened.index, () => textVectors(NEUTRAL));
 }
 
-/** @param {PhotoQuery} query */
-async function scoreParts({ terms, rows, pictures }) {
+/**
+ * The vector of a picture from outside the album.
+ *
+ * @param {PhotoQuery['pictures'][number]} picture @param {(event: PhotoCalls['search']['event']) => void} emit
+ * @throws {Error} named UnreadableExample, with its number as the detail
+ */
+async function exampleVector({ id, file }, emit) {
+  const known = examples.get(id);
+  if (known) return known;
+  const { model, decoder } = present(loaded);
+  const { image } = model.manifest;
+  const { data, thumbnail } = await decoder.ask('prepare', { source: file, image }).catch((cause) => {
+    throw Object.assign(new Error('The picture cannot be read.', { cause }), { name: 'UnreadableExample', detail: id });
+  });
+  emit({ kind: 'example', id, thumbnail: new Blob([thumbnail], { type: 'image/jpeg' }) });
+  const [vector] = await model.embedPictures([new model.RawImage(data, image.width, image.height, 3)]);
+  if (!vector) throw new Error('The model returned no embedding for the picture.');
+  if (examples.size >= EXAMPLES_KEPT) examples.delete(/** @type {number} */ (examples.keys().next().value));
+  examples.set(id, vector);
+  return vector;
+}
+
+/** @param {PhotoQuery} query @param {(event: PhotoCalls['search']['event']) => void} emit */
+async function scoreParts({ terms, rows, pictures }, emit) {
   const { model } = present(loaded);
   const { index } = present(album);
   const parts = [];
   for (const { text, weight } of terms) {
     parts.push({ weight, example: false, scores: index.scores(await embedText(model, text)) });
   }
+  if (rows.length) await index.complete; // a collection shows photos before their vectors are there
   for (const row of rows) parts.push({ weight: 1, example: true, scores: index.scores(index.vector(row)) });
-  for (const bitmap of pictures) {
-    const [vector] = await model.embedPictures([pictureOf(model, bitmap)]);
-    if (vector) parts.push({ weight: 1, example: true, scores: index.scores(vector) });
-  }
+  for (const picture of pictures) parts.push({ weight: 1, example: true, scores: index.scores(await exampleVector(picture, emit)) });
   return parts;
 }
 
-/** @param {PhotoFilter} filter @returns {(row: number) => boolean} */
-function passes(filter) {
-  const { index, twins } = present(album);
-  const tagged = filter.tag ? tags?.rows(filter.tag) ?? new Set() : null;
-  return (row) =>
-    isAllowed(index, row, filter) && (!filter.fold || twins.leader(row) === row) && (!tagged || tagged.has(row));
-}
+/** @param {PhotoFilter} filter */
+const allowedNow = (filter) => allowedRows(present(album), filter, filter.tag ? (tags?.rows(filter.tag) ?? new Set()) : null);
 
 const overview = () => describeAlbum(present(album));
 
@@ -106,31 +122,35 @@ serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Hand
       : await withRuntime(job, emit, (transformers, options) => loadModel(job, transformers, options));
     emit({ kind: 'phase', phase: 'warm-up' });
     const dimensions = await warmUp(model);
-    loaded = { model, decoder: new Decoder(job.ort_url), space: spaceOf(job.manifest), dimensions };
+    const { name, tiers } = job.manifest;
+    const { vision_model } = (job.server ? tiers.wasm : null) ?? job.plan.dtypes; // a server runs what processors get
+    const facts = { space: spaceOf(job.manifest), model: name, dimensions, rounding: roundingOf(job.manifest, vision_model ?? 'fp32') };
+    loaded = { model, decoder: new Decoder(job.ort_url), facts };
     return { load_ms: performance.now() - started };
   },
 
   async open({ collection_url }, { emit, signal }) {
-    const { model, space, dimensions } = present(loaded);
-    measured = tags = null;
+    const { facts } = present(loaded);
     collection = collection_url !== null;
     if (collection_url) {
-      const index = await openIndex(collection_url, { space, signal, onProgress: (progress) => emit({ kind: 'opening', ...progress }) });
-      album = Album.of(index);
-      index.complete.then(
-        () => (measured = null),
-        () => {}, // the page asks for completeness itself and reports it
-      );
+      const index = await openIndex(collection_url, { space: facts.space, signal, onProgress: (progress) => emit({ kind: 'opening', ...progress }) });
+      show(Album.of(index));
       return { ...overview(), origins: [] };
     }
-    store = await Store.open(space);
-    album = await Album.restore({ space, model: model.manifest.name, dimensions }, store);
-    return { ...overview(), origins: (await store?.origins()) ?? [] };
+    store = await Store.open(facts.space);
+    const restored = await Album.restore(facts, store);
+    show(restored);
+    if (restored.index.alive) void cutoff?.current().catch(() => {}); // the first search needs it, and says why it is not there
+    const origins = (await store?.origins()) ?? [];
+    // Photos that were kept and are damaged: their folders are read again.
+    return { ...overview(), origins: origins.map((origin) => ({ ...origin, unfinished: origin.unfinished || restored.lost })) };
   },
 
   async complete() {
     await present(album).index.complete;
     await present(album).findTwins();
+    cutoff?.forget(); // it was measured on what was there by then
+    void cutoff?.current().catch(() => {}); // as when an album is opened
     return overview();
   },
 
@@ -145,24 +165,31 @@ serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Hand
     return null;
   },
 
-  async index({ photos }, { signal, emit }) {
+  index: ({ photos }, { signal, emit }) => present(album).alone(async (target) => {
     const started = performance.now();
-    const target = present(album);
     let [indexed, unreadable] = [0, 0];
     try {
-      for await (const outcomes of runPhotos(photos, { ...present(loaded), signal })) {
+      const waiting = photos.filter((photo, at) => {
+        const row = target.rowOf(photo); // another tab may have read it meanwhile
+        if (row !== undefined) emit({ kind: 'indexed', at, row });
+        return row === undefined;
+      });
+      const places = new Map(photos.map((photo, at) => [photo, at]));
+      for await (const outcomes of runPhotos(waiting, { ...present(loaded), signal })) {
         for (const outcome of outcomes) {
+          const { photo } = outcome;
+          const at = /** @type {number} */ (places.get(photo));
           if ('why' in outcome) {
             unreadable += 1;
-            emit({ kind: 'unreadable', at: outcome.at, why: outcome.why });
+            emit({ kind: 'unreadable', at, why: outcome.why });
             continue;
           }
-          const { photo, prepared, vector } = outcome;
+          const { prepared, vector } = outcome;
           const { name, size, modified } = photo;
           const { date, place, hash, thumbnail } = prepared;
           const row = target.add({ name, size, modified, date: date ?? photo.local_ms, place, hash, thumbnail, vector });
           indexed += 1;
-          emit({ kind: 'indexed', at: outcome.at, row });
+          emit({ kind: 'indexed', at, row });
         }
         await target.saveSome();
         emit({ kind: 'saved', unsaved: target.unsaved });
@@ -172,32 +199,21 @@ serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Hand
     }
     tags?.forget();
     return { indexed, unreadable, total_ms: performance.now() - started };
-  },
+  }, signal),
 
-  async search({ query, filter }, { signal }) {
-    try {
-      const cutoff = await currentCutoff();
-      signal.throwIfAborted();
-      const parts = await scoreParts(query);
-      signal.throwIfAborted();
-      const total = combine(parts, cutoff);
-      const allowed = passes(filter);
-      const examples = new Set(query.rows);
-      const ranking = rank(total.scores, total.cutoff, (row) => allowed(row) && !examples.has(row));
-      return { ...ranking, cutoff: total.cutoff.found };
-    } finally {
-      for (const bitmap of query.pictures) bitmap.close();
-    }
+  async search({ query, filter }, { signal, emit }) {
+    const level = await present(cutoff).current();
+    signal.throwIfAborted();
+    const parts = await scoreParts(query, emit);
+    signal.throwIfAborted();
+    const total = combine(parts, level);
+    const allowed = allowedNow(filter);
+    for (const row of query.rows) allowed[row] = 0;
+    return { ...rank(total.scores, total.cutoff, allowed), cutoff: total.cutoff.found };
   },
 
   async browse({ filter }) {
-    const { index } = present(album);
-    const allowed = passes(filter);
-    const rows = [];
-    for (let row = 0; row < index.count; row++) if (index.isAlive(row) && allowed(row)) rows.push(row);
-    const date = (/** @type {number} */ row) => index.date(row) || 0; // NaN: unknown
-    rows.sort((a, b) => date(b) - date(a) || a - b);
-    return { rows: Uint32Array.from(rows) };
+    return { rows: newestFirst(present(album).index, allowedNow(filter)) };
   },
 
   async facts({ rows }) {
@@ -213,12 +229,13 @@ serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Hand
     return { thumbnails: await Promise.all(rows.map((row) => present(album).thumbnail(row).catch(() => null))) };
   },
 
-  async tag(_, { emit, signal }) {
+  async tag({ labels }, { emit, signal }) {
     const { index } = present(album);
-    const all = LABELS.length;
-    const vectors = await textVectors(LABELS.map(sentenceOf), (done) => emit({ kind: 'labels', done, all }), signal);
+    await index.complete;
+    const all = labels?.length ?? LABELS.length;
+    const vectors = await textVectors(labels ?? LABELS.map(sentenceOf), (done) => emit({ kind: 'labels', done, all }), signal);
     tags ??= new Tags();
-    await tags.assign(index, LABELS, vectors, await currentCutoff(), signal);
+    await tags.assign(index, labels ?? LABELS, vectors, await present(cutoff).current(), signal);
     return { tags: tags.counts() };
   },
 
@@ -229,7 +246,7 @@ serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Hand
   async openFile({ file }) {
     const opened = await present(album).openFile(file);
     tags?.forget();
-    return { opened, ...overview() };
+    return { ...opened, ...overview() };
   },
 
   async remove({ rows }) {
@@ -248,12 +265,11 @@ serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Hand
 
   async forget() {
     if (collection) return overview(); // it lies elsewhere, and nothing of it was kept here
-    const { model, space, dimensions } = present(loaded);
+    const { facts } = present(loaded);
     store?.close();
-    await Store.deleteAll();
-    measured = tags = null;
-    store = await Store.open(space);
-    album = await Album.restore({ space, model: model.manifest.name, dimensions }, store);
+    await deleteAlbums();
+    store = await Store.open(facts.space);
+    show(await Album.restore(facts, store));
     return overview();
   },
 }));
