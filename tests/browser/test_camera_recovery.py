@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,11 +60,15 @@ def test_lost_device_costs_a_moment_then_the_processor_takes_over_then_the_serve
     assert "WebGPU broke off, so it is started again." in watch.status()
     watch.assert_device("webgpu")
     break_worker(page, LOSE_DEVICE)
+    page.wait_for_selector("[data-role=start]", state="visible", timeout=60_000)
+    assert page.inner_text("[data-part=reason]").startswith("This page is made for WebGPU, and it cannot be used here")
+    assert re.search(r"download \d+\.\d MB and start", page.inner_text("[data-role=start]")), "a size is told first"
+    assert "another download" in watch.status()
+    page.click("[data-role=start]")
     until_captioned_again(watch, loads=3)
-    assert "WebGPU failed, so this page continues on the processor" in watch.status()
     watch.assert_device("wasm")
     assert (page.text_content("[data-part=runs-on]") or "").startswith("WASM · ")
-    assert "error" not in watch.states(), "the visitor had to do something"
+    assert "error" not in watch.states()
     break_worker(page, "self.close()")
     page.wait_for_selector('html[data-state="error"]', timeout=60_000)
     assert "The browser ended the part of the page that runs the model" in page.inner_text("[data-part=what]")

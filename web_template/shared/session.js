@@ -6,11 +6,12 @@
  * does with the model is its own business. Nothing of the model runs on this thread. What is shown is in launch.js.
  */
 
-/** @import { BaseCalls, Call, Capabilities, FileEntry, Manifest, PageConfig, Plan, Query, SiteManifest, Text } from './protocol.js' */
+/** @import { BaseCalls, Call, Capabilities, Manifest, PageConfig, Plan, Query, SiteManifest, Text } from './protocol.js' */
 
 import { Bridge, isAbort } from './bridge.js';
-import { absolute, modelFolder, readConfig, readQuery } from './config.js';
-import { choosePlan, inspectDevice, planBytes, planLabel, smallerPlan } from './device.js';
+import { absolute, readConfig, readQuery } from './config.js';
+import { choosePlan, inspectDevice, memoryWarning, planBytes, planLabel, smallerPlan } from './device.js';
+import { keptFiles, loadJob, pageFiles } from './job.js';
 import { deleteStored, storedBytes } from './keep.js';
 import { later, onLanguage, openLanguage, t } from './language.js';
 import { Progress, serverReason, serverWords, showConnecting, showFrame, showLanguages, showOffer, showSent, showStored } from './launch.js';
@@ -35,6 +36,7 @@ const PROVEN_MS = 60_000;
  *   allowVideoUrl: boolean,
  *   worker_asks_server?: boolean, later?: (config: PageConfig) => string[],
  *   recycle_after?: number,
+ *   onDownloading?: () => void,
  *   onOffer: (session: Session<C>) => void,
  *   onReady: (session: Session<C>) => void,
  *   onLost: () => void,
@@ -70,7 +72,7 @@ export async function openSession(page) {
     ]);
     const session = new Session(page, { config, query, manifest: { ...whole, later: page.later?.(config) }, found, site, crashed });
     page.onOffer(session);
-    if (query.autostart && query.device !== 'server' && found.wasm && !crashed) await session.load();
+    if (query.autostart && query.device !== 'server' && found.wasm && !crashed && !session.tight) await session.load();
     else session.offer();
   } catch (error) {
     const words = error instanceof PageError ? error : null;
@@ -95,6 +97,7 @@ export class Session {
   #bridge = null;
   #page;
   #facts;
+  #files;
   #settled = false;
   /** Settles when requests may go to the worker again. */
   #open = Promise.resolve();
@@ -116,6 +119,7 @@ export class Session {
     this.config = facts.config;
     this.query = facts.query;
     this.manifest = facts.manifest;
+    this.#files = pageFiles(facts.manifest, facts.site);
     /** @type {Plan} */
     this.plan = choosePlan(facts.found, facts.manifest, facts.site, facts.query);
     byRole('start', HTMLButtonElement).onclick = () => void this.load();
@@ -130,6 +134,23 @@ export class Session {
   /** What runs, in short. */
   get label() {
     return this.server ? t('Server') : planLabel(this.plan);
+  }
+
+  /** It will probably not fit into the memory that the browser gives to a page. */
+  get tight() {
+    return memoryWarning(this.#facts.found, this.plan) !== '';
+  }
+
+  /** What runs, and on which graphics processor. */
+  get device() {
+    const { adapter_name } = this.#facts.found;
+    return this.server || this.plan.device === 'wasm' || !adapter_name ? this.label : `${this.label} · ${adapter_name}`;
+  }
+
+  /** The model, and how much of it there is. */
+  get size() {
+    const bytes = this.plan.model_files.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
+    return this.server ? this.manifest.name : `${this.manifest.name} · ${megabytes(bytes)} MB`;
   }
 
   /** Wait for the visitor: nothing has been downloaded, and the button says how much will be. @param {Text} [text] */
@@ -218,10 +239,9 @@ export class Session {
     const missing = isMissing(error); // says nothing about the device, and another would have to fetch as much again
     if (this.plan.device === 'webgpu' && !this.server && !missing) {
       this.#failures += 1;
-      if (this.#failures === 1) this.#note(later('WebGPU broke off, so it is started again.'));
-      else this.#giveUpWebGpu(describeFailure(error));
-      void this.load();
-      return;
+      if (this.#failures > 1) return void this.#leaveWebGpu(describeFailure(error));
+      this.#note(later('WebGPU broke off, so it is started again.'));
+      return void this.load();
     }
     showProblem({
       ...breakdown(error, { was_loaded, server: this.server }),
@@ -262,8 +282,9 @@ export class Session {
     const onEvent = (/** @type {import('./protocol.js').LoadEvent} */ event) => {
       if (event.kind === 'kept') this.#kept = event.refused === '';
       else progress?.show(event);
+      if (event.kind === 'bytes' && event.loaded_bytes) this.#page.onDownloading?.();
     };
-    await bridge.request('load', this.#job(), { onEvent: (event) => onEvent(/** @type {any} */ (event)) });
+    await bridge.request('load', loadJob(this, this.#facts.site), { onEvent: (event) => onEvent(/** @type {any} */ (event)) });
     if (bridge !== this.#bridge) return false;
     bridge.onBreak = (error) => bridge === this.#bridge && this.fail(error);
     return true;
@@ -330,12 +351,23 @@ export class Session {
     this.plan.notices.push(notice);
   }
 
-  /** @param {Text} failure */
-  #giveUpWebGpu(failure) {
+  /**
+   * Go on with WASM: at once where all that it needs is here, else when the visitor agrees to the download.
+   *
+   * @param {Text} failure
+   */
+  async #leaveWebGpu(failure) {
     const { found, manifest, site, query } = this.#facts;
     this.plan = choosePlan(found, manifest, site, query, later('it failed here ({failure})', { failure }));
-    this.#note(later('WebGPU failed, so this page continues on the processor (WebAssembly).'));
+    const needed = keptFiles(this.plan);
+    const here = (await storedBytes(needed)) ?? 0;
+    if (here >= needed.reduce((sum, { size_bytes }) => sum + size_bytes, 0)) {
+      this.#note(later('WebGPU failed, so this page continues on the processor (WebAssembly).'));
+      this.#show();
+      return this.load();
+    }
     this.#show();
+    this.offer(later('WebGPU failed. The processor (WebAssembly) needs another download.'));
   }
 
   #smaller() {
@@ -343,34 +375,10 @@ export class Session {
     return smallerPlan(found, manifest, site, this.plan);
   }
 
-  #job() {
-    const { config, manifest, plan, server } = this;
-    return {
-      plan,
-      manifest,
-      model_name: config.model.name,
-      models_url: modelFolder(config),
-      site_url: absolute('./'),
-      page_url: absolute('./'),
-      page_files: this.#files(),
-      transformers_url: absolute(config.runtime.transformers),
-      ort_url: absolute(config.runtime.ort),
-      server: server && config.server ? { url: config.server.url, client_url: absolute(config.server.client) } : null,
-    };
-  }
-
-  /** All files that this page may ever keep. @returns {FileEntry[]} */
-  #files() {
-    const { manifest, site } = this.#facts;
-    const graphs = Object.values(manifest.components).flatMap((dtypes) => Object.values(dtypes).flatMap((variant) => [variant, ...variant.data]));
-    const files = [...graphs, ...manifest.files, ...(site?.files ?? []).filter(({ path }) => path.endsWith('.wasm'))];
-    return files.map(({ path, size_bytes, sha256 }) => ({ path, size_bytes, sha256 }));
-  }
-
   #show() {
     const { config, plan, query, server } = this;
     const { crashed, found } = this.#facts;
-    const smaller = crashed ? (this.#smaller() ?? (this.#page.onSmaller ? plan : null)) : null;
+    const smaller = crashed || this.tight ? (this.#smaller() ?? (crashed && this.#page.onSmaller ? plan : null)) : null;
     byRole('device', HTMLElement).textContent = t(server && config.server ? serverReason(config.server) : found.wasm ? plan.reason : '');
     showOffer(makeOffer({ config, plan, query, found, crashed, smaller, server }));
     showSent(this.#sent_bytes, server);
@@ -378,12 +386,13 @@ export class Session {
   }
 
   async #showStored() {
-    const stored = await storedBytes(this.#files());
+    const stored = await storedBytes(this.#files);
     showStored(stored, stored === null ? '' : await roomWarning(planBytes(this.plan) - stored), () => void this.#delete());
   }
 
   async #delete() {
-    await deleteStored(absolute('./'));
+    this.#kept = false; // a fresh worker would have to download it all again, unasked
+    await deleteStored(absolute('./'), this.#files);
     await this.#page.onDelete?.();
     await this.#showStored();
     say(later('Deleted: nothing of the model is stored here any more.'));

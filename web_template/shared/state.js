@@ -15,9 +15,23 @@ const NEXT_CONTROL = '[data-part="retry"], [data-role="start"], [data-role="canc
 
 /** @param {State} state */
 export function setState(state) {
+  keepFocus(() => {
+    root.dataset.state = state;
+  });
+}
+
+/**
+ * Change what is shown; who was on a control that goes away by it goes on at another.
+ *
+ * @param {() => void} change
+ * @param {HTMLElement} [next] where to, if it can be seen then
+ */
+export function keepFocus(change, next) {
   const held = document.activeElement;
-  root.dataset.state = state;
-  if (held && isGone(held)) passFocus();
+  change();
+  if (!held || held === document.body || !isGone(held)) return;
+  if (next && !isGone(next)) next.focus();
+  else passFocus();
 }
 
 /** Not checkVisibility(): Safari has it from 17.4 on only. @param {Element} element */

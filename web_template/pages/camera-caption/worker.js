@@ -11,6 +11,7 @@
 
 import { blankPicture, keepSize, readPicture } from '../../shared/picture.js';
 import { withRuntime } from '../../shared/runtime.js';
+import { firstSentence } from '../../shared/sentences.js';
 import { serve } from '../../shared/serve.js';
 import { firstInputs, nextInputs } from './prompting.js';
 
@@ -66,9 +67,6 @@ function yieldBetweenTokens(model) {
   };
 }
 
-/** A sentence has ended and the next has begun. */
-const FIRST_SENTENCE = /^\s*\S.*?[.!?。！？]["”’)]?(?=\s)/su;
-
 /**
  * Go on from these inputs, greedily.
  *
@@ -90,7 +88,7 @@ async function generate({ transformers, tokenizer, model }, inputs, { max_new_to
     skip_special_tokens: true,
     callback_function: (piece) => {
       written += piece;
-      if (brief && FIRST_SENTENCE.test(written)) interrupt();
+      if (brief && firstSentence(written)) interrupt();
       onText?.(piece);
     },
     token_callback_function: () => {
@@ -109,7 +107,7 @@ async function generate({ transformers, tokenizer, model }, inputs, { max_new_to
     const prompt_length = /** @type {number} */ (inputs.input_ids.dims.at(-1));
     const answer = sequences.slice(null, [prompt_length, /** @type {number} */ (sequences.dims.at(-1))]);
     const [sentence = ''] = tokenizer.batch_decode(answer, { skip_special_tokens: true });
-    const text = ((brief && FIRST_SENTENCE.exec(`${sentence} `)?.[0]) || sentence).trim();
+    const text = (brief && firstSentence(sentence, true)) || sentence.trim();
     const cut = tokens >= max_new_tokens && !stop.interrupted;
     return { text, tokens, first_token_ms, total_ms: performance.now() - started, cut, sequences, past_key_values: output.past_key_values };
   } finally {
