@@ -15,6 +15,7 @@ from tests.browser.camera_page import (
     CAPTIONS,
     RECORD,
     RESTING,
+    assert_accessible,
     blurred,
     choose,
     covered,
@@ -107,8 +108,10 @@ def test_lamp_of_the_camera_can_be_switched(demo_address: str, open_page: OpenPa
       MediaStreamTrack.prototype.applyConstraints = async ({ advanced }) => { window.lamp.push(advanced[0].torch); };
     """
     address = f"{demo_address}camera-caption/?device=wasm&source=camera&autostart=1"
-    watch = open_page(address, device="wasm", camera=camera, before=lamp)
+    watch = open_page(address, device="wasm", camera=camera, before=lamp, bypass_csp=True)
     page = until_running(watch)
+    page.wait_for_selector("[data-role=hint]", state="visible")
+    assert_accessible(page, "camera")
     for pressed in ("true", "false"):
         page.click("[data-role=torch]")
         page.wait_for_selector(f"[data-role=torch][aria-pressed={pressed}]")
@@ -270,7 +273,7 @@ def test_colours_count_and_plain_pictures_are_captioned(demo_address: str, open_
     balls = [np.where(inside[..., None], colour, grey) for colour in ((255.0, 40.0, 40.0), (40.0, 150.0, 40.0))]
     camera = write_camera(tmp_path / "balls.y4m", balls, seconds_each=2)
     address = f"{demo_address}camera-caption/?device=wasm&source=camera&autostart=1"
-    watch = open_page(address, device="wasm", camera=camera, before=RECORD)
+    watch = open_page(address, device="wasm", camera=camera, before=RECORD, bypass_csp=True)
     until_captioned(watch)
     page = watch.page
     watch.wait_until("window.begun > 3", seconds=30)  # red and green balls of the same grey take turns
@@ -286,4 +289,5 @@ def test_colours_count_and_plain_pictures_are_captioned(demo_address: str, open_
     watch.wait_until(f"window.cleared && !!{CAPTION}", seconds=30)
     watch.wait_until(RESTING, seconds=20)
     assert page.is_hidden("[data-role=hint]"), "nobody holds a finger on a file"
+    assert_accessible(page, "picture")
     watch.assert_clean()

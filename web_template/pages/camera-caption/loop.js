@@ -10,7 +10,7 @@
 /** @import { Source } from './sources.js' */
 
 import { isAbort } from '../../shared/bridge.js';
-import { t } from '../../shared/language.js';
+import { later, t } from '../../shared/language.js';
 import { PageError } from '../../shared/state.js';
 import { SceneGate } from './gating.js';
 
@@ -222,7 +222,11 @@ export class CaptionLoop {
       'caption',
       { picture, prompt, max_new_tokens, brief },
       { transfer: [picture], signal, onEvent: (event) => event.kind === 'text' && this.#view.append(event.text) },
-    );
+    ).catch((error) => {
+      if (error?.name !== 'QuestionTooLong') throw error;
+      const words = { title: later('The question is too long'), what: later('It is longer than this model can follow.'), todo: later('Ask a shorter one.') };
+      throw new PageError(words, error); // the model is in order
+    });
   }
 
   /** @param {CaptionResult} result @param {Asking} asking @param {string} [scene] */

@@ -35,6 +35,11 @@ class ConversationFull extends Error {
   name = 'ConversationFull';
 }
 
+/** The question leaves no room for an answer. */
+class QuestionTooLong extends Error {
+  name = 'QuestionTooLong';
+}
+
 /** @param {LoadJob} job @param {Transformers} transformers @param {Options} options */
 async function loadModel(job, transformers, options) {
   const { AutoProcessor, AutoModelForImageTextToText } = transformers;
@@ -126,7 +131,10 @@ async function generate({ transformers, tokenizer, model }, inputs, { max_new_to
 async function caption(model, picture, { prompt, ...options }) {
   const started = performance.now();
   const inputs = await firstInputs(model.processor, picture, [], prompt);
-  const { sequences: _sequences, past_key_values, ...result } = await generate(model, inputs, { ...options, started });
+  const limit = model.manifest.context.text_tokens || Infinity;
+  const max_new_tokens = Math.min(options.max_new_tokens, limit - inputs.input_ids.dims.at(-1));
+  if (max_new_tokens < 1) throw new QuestionTooLong('The question is longer than the model can follow.');
+  const { sequences: _sequences, past_key_values, ...result } = await generate(model, inputs, { ...options, max_new_tokens, started });
   await past_key_values.dispose();
   return result;
 }
