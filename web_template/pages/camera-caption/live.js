@@ -181,7 +181,10 @@ export function loseSource(error) {
 }
 
 function changeSource() {
-  if (!session) return picker.preview();
+  if (!session) {
+    picker.preview();
+    return void tools.opened();
+  }
   stop();
   view.clear(); // it would be taken for a caption of what is to be seen now
   byRole('compared', HTMLElement).hidden = true;

@@ -118,10 +118,12 @@ export class Source {
     if (!stays) this.close();
     const mine = ++this.#newest;
     if (wanted.kind === 'picture') {
+      const { width, height } = wanted.bitmap;
+      const small = await createImageBitmap(wanted.bitmap, smaller(width, height, SMALL));
+      if (mine !== this.#newest) throw stale();
       this.kind = 'picture';
       this.#bitmap = wanted.bitmap;
-      this.#small = await createImageBitmap(wanted.bitmap, smaller(wanted.bitmap.width, wanted.bitmap.height, SMALL));
-      if (mine !== this.#newest) throw stale();
+      this.#small = small;
       this.cover(null);
       this.#isOpen = true;
       return;
