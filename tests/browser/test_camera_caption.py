@@ -119,7 +119,9 @@ def test_question_is_answered_and_pause_stops_the_captions(demo_address: str, op
 def test_visitor_is_told_the_size_and_nothing_is_downloaded_before_the_start(
     demo_address: str, demo_work: Path, open_page: OpenPage
 ) -> None:
-    watch = open_page(f"{demo_address}camera-caption/?device=wasm", device="wasm", before=RECORD_ASKED)
+    watch = open_page(
+        f"{demo_address}camera-caption/?device=wasm", device="wasm", before=RECORD_ASKED, service_workers="block"
+    )
     watch.page.wait_for_selector("[data-role=start]", state="visible")
     watch.page.wait_for_timeout(1000)
     assert "MB" in watch.page.inner_text("[data-role=start]")

@@ -18,7 +18,7 @@ import { makeOffer, roomWarning } from './offer.js';
 import { keepOffline } from './offline.js';
 import { breakdown, describeFailure, isMissing } from './problems.js';
 import { markEnded, markRunning } from './recovery.js';
-import { byRole, clearProblem, megabytes, say, setModelState, setState, showProblem } from './state.js';
+import { byRole, clearProblem, keepFocus, megabytes, say, setModelState, setState, showProblem } from './state.js';
 
 /** What ran as long as this has earned another try on the same device. */
 const PROVEN_MS = 60_000;
@@ -276,11 +276,13 @@ export class Session {
 
   /** Back to the offer: nothing runs, nothing is sent. @param {Text} text */
   #leave(text) {
-    this.dispose();
-    this.server = false;
-    clearProblem();
-    this.#show();
-    this.offer(text);
+    keepFocus(() => {
+      this.dispose();
+      this.server = false;
+      clearProblem();
+      this.#show();
+      this.offer(text);
+    });
   }
 
   /** @param {Text} notice */

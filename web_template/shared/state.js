@@ -20,6 +20,9 @@ export function setState(state) {
   });
 }
 
+/** Changes that are under way: of several inside each other the outermost one sees what is left in the end. */
+let changing = 0;
+
 /**
  * Change what is shown; who was on a control that goes away by it goes on at another.
  *
@@ -28,8 +31,10 @@ export function setState(state) {
  */
 export function keepFocus(change, next) {
   const held = document.activeElement;
+  changing += 1;
   change();
-  if (!held || held === document.body || !isGone(held)) return;
+  changing -= 1;
+  if (changing || !held || held === document.body || !isGone(held)) return;
   if (next && !isGone(next)) next.focus();
   else passFocus();
 }
@@ -41,6 +46,7 @@ const isGone = (element) => element.getClientRects().length === 0;
 function passFocus() {
   const next = [...document.querySelectorAll(NEXT_CONTROL)].find((control) => !isGone(control));
   if (next instanceof HTMLElement) next.focus();
+  else byRole('language', HTMLElement).focus(); // which every page has
 }
 
 /** @returns {State} */
