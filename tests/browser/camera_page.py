@@ -64,7 +64,7 @@ def assert_accessible(page: Page, state: str) -> None:
         page.evaluate(AXE.read_text(encoding="utf-8"))
     ARTIFACTS.mkdir(exist_ok=True)
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         for name, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
             page.set_viewport_size(viewport)  # type: ignore[arg-type]
             page.wait_for_timeout(100)
