@@ -15,9 +15,6 @@ const cacheName = prefix + version;
 const SITE = 'manifest.json';
 const NETWORK_TIMEOUT_MS = 4000;
 
-/** Set when the site has moved away: a request still under way must not make the cache again that has just gone. */
-let gone = false;
-
 /** @typedef {{ version: string, files: { path: string, sha256: string, size_bytes: number }[] }} Site */
 
 /** Needed to open the page. @param {string} path */
@@ -44,12 +41,20 @@ async function isRight(response, sha256) {
 /** What is kept of this version; it asks without opening, because opening makes a cache. @param {string} path */
 const find = (path) => caches.match(root + path, { cacheName });
 
-/** @param {string} path @param {Response} response */
-async function keep(path, response) {
-  if (gone) return;
-  const cache = await caches.open(cacheName);
-  await (gone ? caches.delete(cacheName) : cache.put(root + path, response));
-}
+/**
+ * Caches are made and dropped one after the other, also by a worker that has just been replaced: opening one makes it
+ * again, and a request that was still under way when the site moved away must not bring it back.
+ *
+ * @template T
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+const alone = (work) => scope.navigator.locks.request(prefix, work);
+
+/** Keep a file, as long as this version is one that is kept. @param {string} path @param {Response} response */
+const keep = (path, response) => alone(async () => {
+  if (await caches.has(cacheName)) await (await caches.open(cacheName)).put(root + path, response);
+});
 
 /**
  * Fetch a file of exactly this version and keep it.
@@ -72,15 +77,21 @@ async function install() {
   const response = await fetch(root + SITE, { cache: 'no-cache' });
   const site = /** @type {Site} */ (await response.clone().json());
   if (site.version !== version) throw new Error('The site has changed again.');
-  await Promise.all(site.files.filter(({ path }) => isPage(path)).map(({ path }) => take(site, path)));
-  await keep(SITE, response);
+  await alone(() => caches.open(cacheName));
+  try {
+    await Promise.all(site.files.filter(({ path }) => isPage(path)).map(({ path }) => take(site, path)));
+    await keep(SITE, response);
+  } catch (error) {
+    await alone(() => caches.delete(cacheName)); // half a version is none
+    throw error;
+  }
 }
 
 /** @param {string} [kept] the version that stays */
-async function dropVersions(kept) {
+const dropVersions = (kept) => alone(async () => {
   const old = (await caches.keys()).filter((name) => name.startsWith(prefix) && name !== prefix + kept);
   await Promise.all(old.map((name) => caches.delete(name)));
-}
+});
 
 /** @param {Request} request @param {string} path */
 async function answer(request, path) {
@@ -99,7 +110,6 @@ async function answerSite(request, kept) {
   const response = await Promise.race([fetch(request, { cache: 'no-cache' }).catch(() => null), late]);
   if (response?.status === 404 || response?.status === 410) {
     // The site has moved away from here, and must not live on in caches: something else may lie here now.
-    gone = true;
     await scope.registration.unregister();
     await dropVersions();
     return response;

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +26,8 @@ COMMENTED = frozenset({".js", ".css"})
 EVERY_PAGE = ("@huggingface/transformers", "onnxruntime-web")
 """Packages of the browser runtime that every page needs."""
 CHUNK_BYTES = 1 << 20
+REFERENCE = re.compile(r"""(?:\bfrom|\bimport|\bimport\(|\bURL\()\s*['"](\.[^'"]+\.js)['"]""")
+"""How a module names another one: `from './x.js'`, `import './x.js'`, `import('./x.js')`, `new URL('./x.js', …)`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +40,34 @@ class Copy:
 
 
 def plan_scripts(page: Page, template: Path) -> list[Copy]:
-    """The page's own files and those shared by all pages, at the same distance from each other as in web_template/."""
-    folders = (template / "shared", page.folder)
-    sources = (path for folder in folders for path in sorted(folder.rglob("*")))
+    """The page's own files and what they reach of shared/, at the same distance from each other as in web_template/."""
+    shared, own = (
+        {path.resolve() for path in folder.rglob("*") if path.is_file() and path.suffix in SERVED}
+        for folder in (template / "shared", page.folder)
+    )
+    words = shared & {(template / "shared" / "zh.js").resolve()}  # language.js makes up its name
+    reached = _reached(own | words) | {path for path in shared if path.suffix != ".js"}
+    sources = [*sorted(shared & reached), *sorted(own)]
     return [
         # A service worker rules over the folder in which it lies: this one, over the whole site.
         Copy(source=template / SERVICE_WORKER, path=SERVICE_WORKER),
-        *(
-            Copy(source=source, path=APP + source.relative_to(template).as_posix())
-            for source in sources
-            if source.is_file() and source.suffix in SERVED
-        ),
+        *(Copy(source=source, path=APP + source.relative_to(template.resolve()).as_posix()) for source in sources),
     ]
+
+
+def _reached(files: set[Path]) -> set[Path]:
+    """These files, and every module that one of them imports, at once or later, or starts as a worker."""
+    found: set[Path] = set()
+    waiting = list(files)
+    while waiting:
+        path = waiting.pop()
+        if path in found or not path.is_file():
+            continue
+        found.add(path)
+        if path.suffix == ".js":
+            names = REFERENCE.findall(without_comments(path.read_text(encoding="utf-8")))
+            waiting += [(path.parent / name).resolve() for name in names]
+    return found
 
 
 def plan_runtime(runtime: Path, libraries: tuple[str, ...] = ()) -> list[Copy]:

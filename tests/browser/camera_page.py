@@ -11,7 +11,8 @@ from playwright.sync_api import Page
 
 from builder.embedded.painting import render
 from builder.embedded.samples import video_scenes
-from tests.browser.conftest import CAMERA_PIXELS, CAMERA_RATE, Watch, yuv420
+from builder.paths import web_template
+from tests.browser.conftest import ARTIFACTS, CAMERA_PIXELS, CAMERA_RATE, DESKTOP, PHONE, Watch, yuv420
 
 LOADED_MS = 180_000
 CAPTION = "document.querySelector('[data-role=caption]').dataset.caption"
@@ -43,6 +44,35 @@ addEventListener('DOMContentLoaded', () => {
 });
 """
 """Notes every caption, every announcement, how often a caption grew, and how often the model was asked."""
+
+
+AXE = web_template() / "node_modules" / "axe-core" / "axe.min.js"
+RUN_AXE = """async () => {
+  const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+  const { violations } = await window.axe.run(document, { runOnly: tags, rules: { 'target-size': { enabled: true } } });
+  return violations.map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => [html, failureSummary])]);
+}"""
+
+
+def assert_accessible(page: Page, state: str) -> None:
+    """No rule of WCAG 2.2 AA that axe knows is broken, on a phone and a desktop, light and dark.
+
+    Keeps a picture of each. The page is to be opened with ``bypass_csp``: the policy refuses a script tag, so that axe
+    is evaluated.
+    """
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+    ARTIFACTS.mkdir(exist_ok=True)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        for name, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
+            page.set_viewport_size(viewport)  # type: ignore[arg-type]
+            page.wait_for_timeout(100)
+            page.screenshot(path=str(ARTIFACTS / f"camera-{state}-{name}-{scheme}.png"))
+            assert page.evaluate(RUN_AXE) == [], (state, name, scheme)
+            wide = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+            assert wide[0] <= wide[1], (state, name, "scrolls sideways")
+    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
 
 
 def until_running(watch: Watch) -> Page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from pathlib import Path
 
@@ -14,6 +15,21 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SECONDS_PER_SCENE = 12
 ENOUGH = 6
 """So many of the ten scenes must get their caption; how good the model is, tests/embedded measures."""
+MOST_BYTES = 60_000
+RECORD_ASKED = """
+window.locks = [];
+const request = navigator.wakeLock.request.bind(navigator.wakeLock);
+navigator.wakeLock.request = async (kind) => {
+  const lock = await request(kind);
+  window.locks.push(lock);
+  return lock;
+};
+const persist = navigator.storage.persist.bind(navigator.storage);
+navigator.storage.persist = () => {
+  window.persistAsked = true;
+  return persist();
+};
+"""
 RECORD_CAPTIONS = """
 window.seenCaptions = [];
 window.lastChange = 0;
@@ -101,9 +117,11 @@ def test_question_is_answered_and_pause_stops_the_captions(demo_address: str, op
 
 
 def test_visitor_is_told_the_size_and_nothing_is_downloaded_before_the_start(
-    demo_address: str, open_page: OpenPage
+    demo_address: str, demo_work: Path, open_page: OpenPage
 ) -> None:
-    watch = open_page(f"{demo_address}camera-caption/?device=wasm", device="wasm")
+    watch = open_page(
+        f"{demo_address}camera-caption/?device=wasm", device="wasm", before=RECORD_ASKED, service_workers="block"
+    )
     watch.page.wait_for_selector("[data-role=start]", state="visible")
     watch.page.wait_for_timeout(1000)
     assert "MB" in watch.page.inner_text("[data-role=start]")
@@ -112,6 +130,16 @@ def test_visitor_is_told_the_size_and_nothing_is_downloaded_before_the_start(
     watch.page.click("[data-role=start]")
     watch.page.wait_for_selector('html[data-state="running"]', timeout=120_000)
     assert [url for url in watch.requested if url.endswith(".onnx")]
+    names = [url.removeprefix(f"{demo_address}camera-caption/").partition("?")[0] for url in watch.requested]
+    before_runtime = names[: next(at for at, name in enumerate(names) if name.startswith("runtime/"))]
+    own = {name: demo_work / "site" / "camera-caption" / name for name in before_runtime if name.startswith("app/")}
+    sizes = {name: len(gzip.compress(path.read_bytes(), 6)) for name, path in own.items()}
+    assert "app/pages/camera-caption/worker.js" in sizes
+    assert sum(sizes.values()) <= MOST_BYTES, sorted(sizes.items(), key=lambda entry: -entry[1])
+    watch.wait_until("window.locks.length > 0 && window.locks.some(({ released }) => !released)", seconds=10)
+    assert watch.page.evaluate("window.persistAsked"), "the browser was not asked to keep the model"
+    watch.page.click("[data-role=pause]")
+    watch.wait_until("window.locks.every(({ released }) => released)", seconds=10)
     watch.assert_clean()
 
 
@@ -131,6 +159,7 @@ def test_missing_model_file_is_an_error_with_a_way_out(demo_address: str, open_p
     page.click("[data-role=start]")
     page.wait_for_selector('html[data-state="error"]', timeout=60_000)
     with screenshot_on_failure(watch, "camera-caption-error"):
+        assert page.locator("[role=alert]:visible").count() == 1
         assert len(page.inner_text("[data-role=error]").split()) > 8, "what happened and what to do"
         page.unroute("**/*.onnx")
         page.click("[data-role=error] button")

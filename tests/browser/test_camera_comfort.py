@@ -18,6 +18,37 @@ window.tasks = [];
 new PerformanceObserver((list) => window.tasks.push(...list.getEntries().map((entry) => entry.duration)))
   .observe({ type: 'longtask' });
 """
+LARGE_SCREEN = """
+navigator.mediaDevices.getDisplayMedia = async () => {
+  const track = new MediaStreamTrackGenerator({ kind: 'video' });
+  const code = `onmessage = async ({ data }) => {
+    const writer = data.getWriter();
+    const canvas = new OffscreenCanvas(3840, 2160);
+    const context = canvas.getContext('2d');
+    for (let at = 0; ; at += 1) {
+      context.fillStyle = at % 2 ? 'teal' : 'silver';
+      context.fillRect(0, 0, 3840, 2160);
+      const frame = new VideoFrame(canvas, { timestamp: at * 2e5 });
+      await writer.write(frame);
+      frame.close();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }`;
+  window.painter = new Worker(URL.createObjectURL(new Blob([code])));
+  window.painter.postMessage(track.writable, [track.writable]);
+  return new MediaStream([track]);
+};
+"""
+"""A shared screen of 3840 × 2160, painted by a worker."""
+STRETCHED = """
+const asked = window.fetch;
+window.fetch = async (input, init) => {
+  const response = await asked(input, init);
+  if (!String(input).endsWith('scenes-vlm/manifest.json')) return response;
+  const manifest = await response.json();
+  return new Response(JSON.stringify({ ...manifest, image: { ...manifest.image, fit: 'stretch' } }));
+};
+"""
 GENERAL = """
 const plain = window.fetch;
 window.fetch = async (input, init) => {
@@ -41,10 +72,18 @@ def test_figures_can_be_copied(demo_address: str, open_page: OpenPage) -> None:
     page.click("[data-role=copy-metrics]")
     watch.wait_until("document.querySelector('[data-role=status]').textContent === 'Copied.'", seconds=5)
     copied = page.evaluate("navigator.clipboard.readText()")
-    for line in (r"First word: \d+ ms", r"Tokens per second: \d", r"Captions per minute: \d", "Model: scenes-vlm"):
+    for line in (
+        r"First word: \d+ ms",
+        r"Tokens per second: \d",
+        r"Captions per minute: \d",
+        r"Model: scenes-vlm · \d+\.\d MB",
+    ):
         assert re.search(line, copied), copied
     assert re.search(r"Memory of this page: \d+ MB", copied), copied
     assert re.search(r"Runs on: WASM · \w+", copied), copied
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # as on plain http
+    page.click("[data-role=copy-link]")
+    watch.wait_until("document.querySelector('[data-role=status]').textContent.includes('source=sample')", seconds=5)
     watch.assert_clean()
 
 
@@ -142,10 +181,27 @@ def test_model_without_prompts_of_its_own_gets_general_ones_and_words_for_the_le
     assert [limits[length][2] for length in ("short", "normal", "long")] == [True, False, False]
 
 
-def test_main_thread_stays_free_while_captions_run(demo_address: str, open_page: OpenPage) -> None:
-    watch = open_page(f"{demo_address}camera-caption/?device=wasm&source=sample&autostart=1&gate=0", device="wasm")
+@pytest.mark.parametrize("source", ["sample", "screen"])
+def test_main_thread_stays_free_while_captions_run(source: str, demo_address: str, open_page: OpenPage) -> None:
+    watch = open_page(
+        f"{demo_address}camera-caption/?device=wasm&source=sample&autostart=1&gate=0",
+        device="wasm",
+        before=LARGE_SCREEN + STRETCHED,
+        bypass_csp=True,
+    )
     until_captioned(watch)
     page = watch.page
+    if source == "screen":
+        page.click("[data-role=share]")
+        watch.wait_until("document.querySelector('video').videoWidth === 3840", seconds=20)
+        page.evaluate("document.querySelector('[data-role=caption]').dataset.caption = ''")
+        until_captioned(watch)
+        # This model sees the whole picture, and so does the visitor.
+        assert page.evaluate("getComputedStyle(document.querySelector('video')).objectFit") == "contain"
+        width, height = page.evaluate(
+            "(({ width, height }) => [width, height])(document.querySelector('.stage').getBoundingClientRect())"
+        )
+        assert abs(width / height - 16 / 9) < 0.02
     page.wait_for_timeout(2000)
     page.evaluate(OBSERVE)
     browser = page.context.browser

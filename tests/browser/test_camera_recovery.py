@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from playwright.sync_api import Page
 
 from builder import build
 from builder.preview import running_server
-from tests.browser.camera_page import CAMERA_ON, LOADED_MS, RECORD, until_captioned
+from tests.browser.camera_page import CAMERA_ON, LOADED_MS, RECORD, assert_accessible, until_captioned
 from tests.browser.conftest import RECORD_STATES, OpenPage, Watch
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -50,7 +51,11 @@ def test_lost_device_costs_a_moment_then_the_processor_takes_over_then_the_serve
     address: str, camera_file: Path, open_page: OpenPage
 ) -> None:
     watch = open_page(
-        f"{address}?device=webgpu&source=camera&autostart=1", device="webgpu", camera=camera_file, before=RECORD
+        f"{address}?device=webgpu&source=camera&autostart=1",
+        device="webgpu",
+        camera=camera_file,
+        before=RECORD,
+        bypass_csp=True,
     )
     until_captioned(watch)
     page = watch.page
@@ -59,16 +64,24 @@ def test_lost_device_costs_a_moment_then_the_processor_takes_over_then_the_serve
     assert "WebGPU broke off, so it is started again." in watch.status()
     watch.assert_device("webgpu")
     break_worker(page, LOSE_DEVICE)
+    page.wait_for_selector("[data-role=start]", state="visible", timeout=60_000)
+    assert page.inner_text("[data-part=reason]").startswith("This page is made for WebGPU, and it cannot be used here")
+    assert re.search(r"download \d+\.\d MB and start", page.inner_text("[data-role=start]")), "a size is told first"
+    assert "another download" in watch.status()
+    assert page.is_visible("[data-role=consent-server]")
+    assert_accessible(page, "without-webgpu")
+    page.click("[data-role=start]")
     until_captioned_again(watch, loads=3)
-    assert "WebGPU failed, so this page continues on the processor" in watch.status()
     watch.assert_device("wasm")
     assert (page.text_content("[data-part=runs-on]") or "").startswith("WASM · ")
-    assert "error" not in watch.states(), "the visitor had to do something"
+    assert "error" not in watch.states()
     break_worker(page, "self.close()")
     page.wait_for_selector('html[data-state="error"]', timeout=60_000)
     assert "The browser ended the part of the page that runs the model" in page.inner_text("[data-part=what]")
     assert "sent to 127.0.0.1:9, and not before" in page.inner_text("[data-part=other-words]")
     assert page.inner_text("[data-part=other]") == "Use the server"
+    assert page.get_attribute("[data-role=error]", "role") == "alert"
+    assert_accessible(page, "broken")
     assert not page.evaluate(CAMERA_ON), "the camera is on, and nothing looks at it"
     page.click("[data-part=retry]")
     until_captioned_again(watch, loads=4)
@@ -77,7 +90,7 @@ def test_lost_device_costs_a_moment_then_the_processor_takes_over_then_the_serve
 
 def test_killed_tab_is_told_of_and_offered_smaller_frames(demo_address: str, open_page: OpenPage) -> None:
     address = f"{demo_address}camera-caption/?device=wasm&source=sample&autostart=1"
-    watch = open_page(address, device="wasm")
+    watch = open_page(address, device="wasm", bypass_csp=True)
     until_captioned(watch)
     page = watch.page
     browser = page.context.browser
@@ -93,6 +106,7 @@ def test_killed_tab_is_told_of_and_offered_smaller_frames(demo_address: str, ope
     page.goto(address)
     page.wait_for_selector('html[data-state="paused"]', timeout=30_000)
     assert "The last visit ended without a word while WASM · " in page.inner_text("[data-part=reason]")
+    assert_accessible(page, "crashed")
     page.click("[data-role=smaller]")
     until_captioned(watch)
     assert page.input_value("[data-setting=size]") == "320"

@@ -103,6 +103,16 @@ def test_video_of_the_visitor_plays_and_can_be_sought(demo_address: str, open_pa
     page.fill("[data-role=seek]", "21.5")  # the sixth scene, of four seconds each
     watch.wait_until(f"{CAPTION} === {CAPTIONS[5]!r}", seconds=30)
     assert "of 0:40" in (page.get_attribute("[data-role=seek]", "aria-valuetext") or "")
+    page.focus("[data-role=seek]")
+    said = page.get_attribute("[data-role=seek]", "aria-valuetext")
+    page.wait_for_timeout(2500)
+    assert page.get_attribute("[data-role=seek]", "aria-valuetext") == said, "a screen reader reads every second"
+    # Some systems name no type for a file.
+    page.evaluate(GIVE_FILE, ["", "scenes.mkv", base64.b64encode(SAMPLE.read_bytes()).decode(), "drop"])
+    watch.wait_until("document.querySelector('video').currentTime < 5", seconds=20)
+    page.wait_for_selector('html[data-state="running"]')
+    assert source_value(page) == "file"
+    assert page.is_visible("[data-role=seek]")
     watch.assert_clean()
 
 
@@ -164,13 +174,20 @@ def test_two_cameras_can_be_chosen_turned_and_are_remembered(demo_address: str, 
     used = "document.querySelector('video').srcObject?.getVideoTracks()[0].getSettings().deviceId"
     first = page.evaluate(used)
     second = next(value for value in ids if value != first)
+    page.focus("[data-role=camera]")
     page.select_option("[data-role=camera]", second)
     watch.wait_until(f"{used} === {second!r}", seconds=20)
+    page.wait_for_selector('html[data-state="running"]')
+    assert page.evaluate("document.activeElement.dataset.role") == "camera"
     page.reload()
     until_running(watch)
     watch.wait_until(f"{used} === {second!r}", seconds=20)
     page.click("[data-role=flip]")
     watch.wait_until(f"{used} === {first!r}", seconds=20)
+    page.wait_for_selector('html[data-state="running"]')
+    assert page.evaluate("document.activeElement.dataset.role") == "flip"
+    page.evaluate("document.querySelector('video').srcObject.getVideoTracks()[0].dispatchEvent(new Event('mute'))")
+    assert "no picture at the moment" in watch.status()
     page.click("[data-role=pause]")
     page.wait_for_selector('html[data-state="paused"]')
     assert not page.evaluate(CAMERA_ON), "the camera is on while the page is paused"
@@ -208,12 +225,14 @@ def test_shared_screen_is_captioned_and_its_end_is_said(demo_address: str, open_
 
 def test_screen_is_not_offered_where_the_browser_has_none(demo_address: str, open_page: OpenPage) -> None:
     watch = open_page(
-        f"{demo_address}camera-caption/?device=wasm",
+        f"{demo_address}camera-caption/?device=wasm&source=screen&prompt=nonsense&lang=fr&length=endless",
         device="wasm",
         before="delete MediaDevices.prototype.getDisplayMedia;",
     )
     watch.page.wait_for_selector("[data-role=start]", state="visible")
     assert watch.page.is_hidden("[data-role=share]")
+    refused = ("source=screen", "prompt=nonsense", "lang=fr", "length=endless")
+    assert [given for given in refused if f"“{given}” was ignored" not in watch.status()] == []
 
 
 def test_unplugged_camera_is_said_and_can_be_opened_again(
@@ -280,6 +299,7 @@ def test_page_in_a_frame_that_withholds_the_camera_says_so(
 ) -> None:
     inside = f"{demo_address}camera-caption/?device=wasm&source=camera&autostart=1"
     (tmp_path / "around.html").write_text(f"<iframe src='{inside}'></iframe>", encoding="utf-8")
+    (tmp_path / "passing.html").write_text(f"<iframe src='{inside}' allow='camera'></iframe>", encoding="utf-8")
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:  # another port is another origin
         Thread(target=server.serve_forever, daemon=True).start()
@@ -287,4 +307,8 @@ def test_page_in_a_frame_that_withholds_the_camera_says_so(
         error = watch.page.frame_locator("iframe").locator("[data-role=error]")
         error.wait_for(state="visible", timeout=60_000)
         assert "tab of its own" in error.inner_text()
+        watch.page.add_init_script(f"({REFUSE})(['NotAllowedError', 'Permission denied'])")
+        watch.page.goto(f"http://127.0.0.1:{server.server_port}/passing.html")
+        error.wait_for(state="visible", timeout=60_000)
+        assert "Allow the camera for this site" in error.inner_text(), "the page around it passes the camera on"
         server.shutdown()

@@ -75,6 +75,26 @@ def test_little_memory_is_told_before_the_start(probe_site: Path, open_page: Ope
         page = offer(open_page, f"{address}?device=wasm", device="wasm", before=little)
         note = page.inner_text("[data-part=start-note]")
         assert "this device has 0.5 GB: the browser may end the page" in note
+        page.goto(f"{address}?device=wasm&autostart=1")
+        page.wait_for_selector(OFFERED)
+        assert page.is_visible("[data-role=start]"), "what will probably break down waits for the visitor"
+
+
+def test_apple_devices_are_told_what_they_do_not_tell(probe_site: Path, open_page: OpenPage) -> None:
+    phone = """
+      delete Navigator.prototype.deviceMemory;
+      Object.defineProperty(Navigator.prototype, 'maxTouchPoints', { get: () => 5 });
+      Object.defineProperty(Navigator.prototype, 'platform', { get: () => 'iPhone' });
+    """
+    warn = """async (size_bytes) => {
+      const device = await import(new URL('app/shared/device.js', document.baseURI));
+      const plan = { device: 'webgpu', model_files: [{ size_bytes }], runtime_files: [] };
+      return device.memoryWarning(await device.inspectDevice(false), plan).text ?? '';
+    }"""
+    with running_server(probe_site) as address:
+        page = offer(open_page, f"{address}?device=wasm", device="wasm", before=phone)
+        assert page.evaluate(warn, 300e6) == ""
+        assert "phones and tablets of Apple" in page.evaluate(warn, 500e6)
 
 
 def test_server_is_offered_with_the_sentence_that_pictures_are_sent(
@@ -109,6 +129,13 @@ def test_server_that_does_not_answer_leaves_the_way_back(build_probe: Callable[.
         assert re.findall(r"[A-Za-z]{3,}", problem) == [], "still English"
         page.select_option("[data-role=language]", "en")
         assert page.inner_text("[data-part=title]") == "No answer from the server"
+        page.click("[data-role=leave-server]")
+        page.wait_for_selector(OFFERED)
+        assert page.evaluate("document.activeElement.dataset.role") == "start", (
+            "the button is gone, and the focus with it"
+        )
+        page.click("[data-role=consent-server]")
+        page.wait_for_selector('html[data-state="error"]', timeout=60_000)
         assert re.search(r"Download \d+\.\d MB and start", page.inner_text("[data-part=other]"))
         page.click("[data-part=other]")
         page.wait_for_selector(LOADED, timeout=60_000)

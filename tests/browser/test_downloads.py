@@ -91,6 +91,18 @@ def test_second_visit_downloads_nothing(host: Host, open_page: OpenPage) -> None
     page.reload()
     page.wait_for_selector(LOADED, timeout=60_000)
     assert not [entry for entry in host.log if entry.path.endswith((".onnx", ".wasm", "tokenizer.json"))]
+    # Now the disk is full, and what another page has noted cannot be read: the model is still here.
+    garbage = "new Response('no list')"
+    page.evaluate(f"caches.open('webgpu-demo-files').then((c) => c.put('/webgpu-demo/pages/other', {garbage}))")
+    session = page.context.new_cdp_session(page)
+    session.send("Storage.overrideQuotaForOrigin", {"origin": host.address.rstrip("/"), "quotaSize": 1000})
+    host.log.clear()
+    page.reload()
+    page.wait_for_selector(LOADED, timeout=60_000)
+    assert not [entry for entry in host.log if entry.path.endswith((".onnx", ".wasm", "tokenizer.json"))]
+    page.click("[data-role=delete-stored]")
+    wait_until(page, "/Deleted/.test(document.querySelector('[data-role=status]').textContent)")
+    assert not page.is_visible("[data-role=delete-stored]"), "its own files go all the same"
 
 
 def test_lost_connection_is_waited_for(host: Host, open_page: OpenPage) -> None:
@@ -206,6 +218,7 @@ def test_stored_bytes_are_told_and_deleted(host: Host, open_page: OpenPage) -> N
     assert stored > size_of(host, LARGE) / 1e6
     page.click("[data-role=delete-stored]")
     wait_until(page, "/Deleted/.test(document.querySelector('[data-role=status]').textContent)")
+    assert page.evaluate("document.activeElement.tagName") != "BODY", "the button is gone, and the focus with it"
     files = "caches.open('webgpu-demo-files').then((cache) => cache.keys()).then((keys) => keys.length)"
     assert page.evaluate(files) == 0
     assert page.evaluate("probe.notes").count("deleted") == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from tests.browser.camera_page import until_captioned
 from tests.browser.conftest import OpenPage, wait_until
 from tests.browser.faulty import running_host
 
@@ -56,6 +57,25 @@ def test_page_opens_and_runs_with_the_network_cut(probe_site: Path, open_page: O
     ask = "fetch('sample/album.json', { headers: { Range: 'bytes=2-9' } })"
     part = f"{ask}.then((answer) => answer.arrayBuffer().then((bytes) => [answer.status, bytes.byteLength]))"
     assert page.evaluate(part) == [206, 8], "videos are asked for by ranges"
+
+
+def test_captions_run_with_the_network_cut(demo_work: Path, open_page: OpenPage) -> None:
+    with running_host(demo_work / "site" / "camera-caption") as host:
+        address = f"{host.address}?device=wasm&source=sample&autostart=1"
+        watch = open_page(address, device="wasm")
+        page = watch.page
+        until_captioned(watch)
+        for name in ("runtime/transformers.min.js", "sample/scenes.webm"):
+            wait_until(page, f"{KEPT}.then((paths) => paths.includes({name!r}))")
+    page.context.set_offline(True)
+    page.reload()
+    until_captioned(watch)
+    page.click("[data-role=freeze]")
+    page.wait_for_selector("html[data-frozen]")
+    page.click("[data-role=quick] button")
+    page.wait_for_selector("[data-role=conversation]:not([data-busy]) li", timeout=60_000)
+    with page.expect_download():
+        page.evaluate("document.querySelector('[data-save=vtt]').click()")
 
 
 def test_newer_version_takes_over_whole(build_probe: Callable[..., Path], tmp_path: Path, open_page: OpenPage) -> None:

@@ -24,11 +24,24 @@ function draw({ left = 20, top = 20, size = 40, light = 200, ground = 90, noise 
 }
 const coarse = (options) => draw(options).coarse;
 
+/** A ball of one colour; red and green ones here are the same grey. */
+function ball(red, green, blue, warmer = 0) {
+  const rgba = new Uint8ClampedArray(FINE * FINE * 4).fill(255);
+  for (let i = 0; i < FINE * FINE; i += 1) {
+    const inside = Math.hypot((i % FINE) - 64, Math.floor(i / FINE) - 64) < 20;
+    rgba.set(inside ? [red, green, blue] : [90 + warmer, 90, 90 - warmer], 4 * i);
+  }
+  return toLuma(rgba).coarse;
+}
+
 // the same picture, with noise or a little brighter, has not changed; a thing that moved has
 assert.equal(changedShare(coarse(), coarse({ noise: 12 })), 0);
 assert.equal(changedShare(coarse(), coarse({ ground: 100, light: 210 })), 0);
 assert.ok(changedShare(coarse(), coarse({ left: 30 })) > 0.03);
 assert.ok(changedShare(coarse({ size: 0 }), coarse({ size: 13 })) > 0.008, 'a thing a tenth as wide as the picture');
+
+assert.ok(changedShare(ball(255, 40, 40), ball(40, 150, 40)) > 0.03, 'a red ball has become a green one of the same grey');
+assert.equal(changedShare(ball(255, 40, 40), ball(250, 44, 40, 5)), 0, 'the white balance drifts');
 
 assert.equal(judgeFrame(draw().fine), '');
 assert.equal(judgeFrame(draw({ noise: 10 }).fine), '');

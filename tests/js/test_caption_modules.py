@@ -22,6 +22,10 @@ def test_gate_tells_what_is_new_and_what_cannot_be_seen(node: str) -> None:
     run_node(node, "gate.mjs")
 
 
+def test_sentences_of_a_model_are_told_apart(node: str) -> None:
+    run_node(node, "sentences.mjs")
+
+
 def test_further_question_on_a_cache_is_the_same_tokens_as_the_whole_chat(node: str) -> None:
     folder = model_dir("scenes-vlm")
     run_node(node, "prompting.mjs", str(folder.parent), folder.name)

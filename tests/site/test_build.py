@@ -49,6 +49,9 @@ def test_build_of_every_page_lists_exactly_its_files(slug: str, make_model: Make
     assert {"index.html", "app/shared/style.css", f"app/pages/{slug}/main.js", f"app/pages/{slug}/worker.js"} <= on_disk
     assert {"runtime/transformers.min.js", "runtime/ort-wasm-simd-threaded.wasm"} <= on_disk
     assert "runtime/THIRD_PARTY_LICENSES.md" in on_disk
+    shared = {Path(name).stem for name in on_disk if name.startswith("app/shared/")}
+    assert {"zh", "keep-folder", "server", "language"} <= shared, "what is imported later is missing"
+    assert ("vectors" in shared, "announcer" in shared) == (slug == "photo-search", slug == "camera-caption")
     assert not [name for name in on_disk if name.endswith((".d.ts", ".html", "page.json")) and name != "index.html"]
 
 

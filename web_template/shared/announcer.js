@@ -7,6 +7,8 @@
  * visitor has asked for (`answer`) does not wait, even when it is what was said last.
  */
 
+import { wholeSentence } from './sentences.js';
+
 /**
  * What may be announced. `scene` names what was seen: of one scene only the first sentence is said. `lang` is the
  * language of the words where it is not the page's.
@@ -99,7 +101,7 @@ export class Announcer {
   /** @param {Sentence & { scene: string }} sentence @param {boolean} asked */
   #speak({ text, scene, lang }, asked) {
     this.#spoken = text;
-    this.#scene = scene;
+    if (scene) this.#scene = scene; // a sentence between two captions does not make the scene another
     this.#spoken_ms = this.#now();
     if (this.sink) {
       this.sink({ text, lang }, asked);
@@ -118,19 +120,4 @@ export class Announcer {
       this.#blank = setTimeout(write, BLANK_MS);
     }
   }
-}
-
-/**
- * Make a sentence of what a model wrote: begun large, ended with a full stop, and without the rest of one that was cut
- * off where there are whole ones before it.
- *
- * @param {string} text
- * @param {boolean} [cut] the model was stopped by its limit, not by its own end
- */
-export function wholeSentence(text, cut = false) {
-  let sentence = text.trim().replace(/\s+/g, ' ');
-  if (cut) sentence = /^.*[.!?。！？]["”’)]?(?=\s|$)/u.exec(sentence)?.[0] ?? sentence;
-  if (!sentence) return '';
-  const begun = sentence.charAt(0).toLocaleUpperCase() + sentence.slice(1);
-  return /[.!?…。！？]["”’)]?$/u.test(begun) ? begun : `${begun}.`;
 }

@@ -4,7 +4,7 @@
 
 /** @import { PageConfig, Query, Text } from './protocol.js' */
 
-import { later } from './language.js';
+import { LANGUAGES, later } from './language.js';
 
 /**
  * Read the page config.
@@ -60,6 +60,11 @@ export function readQuery(search, { sources, allowVideoUrl, hasServer }) {
   const autostart = params.get('autostart');
   if (autostart !== null && autostart !== '0' && autostart !== '1') {
     notices.push(later('“{given}” was ignored: it is 1.', { given: given('autostart', autostart) }));
+  }
+
+  const lang = params.get('lang');
+  if (lang !== null && !((lang.toLowerCase().split('-')[0] ?? '') in LANGUAGES)) {
+    notices.push(later('“{given}” was ignored: it is one of {known}.', { given: given('lang', lang), known: Object.keys(LANGUAGES).join(', ') }));
   }
 
   return {

@@ -12,6 +12,9 @@ import { megabytes } from './state.js';
 /** How long a browser may take to offer an adapter. Some drivers never answer. */
 const ADAPTER_TIMEOUT_MS = 5000;
 
+/** iOS ends a page that takes about as much, and never says how much there is. */
+const APPLE_TOUCH_BYTES = 1.2e9;
+
 /**
  * What onnxruntime's shaders assume. The WebGPU standard promises it, its compatibility mode does not.
  *
@@ -40,6 +43,7 @@ export async function inspectDevice(wantsGpu) {
     jspi: 'Suspending' in (globalThis.WebAssembly ?? {}),
     largest_buffer_bytes: 0,
     memory_bytes: 'deviceMemory' in navigator ? Number(navigator.deviceMemory) * 2 ** 30 : null,
+    apple_touch: navigator.maxTouchPoints > 1 && /^(Mac|iP)/.test(navigator.platform),
   };
   if (!wantsGpu) {
     found.webgpu_missing = later('it was not asked for');
@@ -130,7 +134,7 @@ export function choosePlan(found, manifest, site, query, failure = '') {
  * @returns {{ tier: TierName, why: Text, notice: Text, missing?: Text }} `missing`: why WebGPU is not used although it might be wanted
  */
 function chooseTier(found, manifest, query, failure) {
-  if (failure) return { tier: 'wasm', why: later('WebGPU was tried first, but {failure}', { failure }), notice: '' };
+  if (failure) return { tier: 'wasm', why: later('WebGPU was tried first, but {failure}', { failure }), notice: '', missing: failure };
   if (query.device === 'wasm') return { tier: 'wasm', why: later('the address of this page asks for it'), notice: '' };
   const asked = query.device === 'webgpu';
   /** @type {TierName[]} */
@@ -172,6 +176,9 @@ export function memoryWarning(found, plan) {
   }
   if (plan.device === 'wasm' && needed > 4e9) {
     return later('The model needs about {needed} GB of memory, and WebAssembly has 4 GB at most: it will probably not load.', values);
+  }
+  if (found.apple_touch && needed > APPLE_TOUCH_BYTES) {
+    return later('The model needs about {needed} GB of memory, which is more than phones and tablets of Apple give a page: the browser may end it.', values);
   }
   return '';
 }

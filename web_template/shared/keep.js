@@ -85,9 +85,9 @@ export class Keep {
     const keep = new Keep();
     try {
       const store = (keep.#store = await openStore());
-      await store.write(listName(page), new TextEncoder().encode(JSON.stringify(files.map(({ sha256 }) => sha256))));
-      await dropUnneeded(store);
       keep.#index = await readIndex(store);
+      // A full disk takes no list, and still has what it has; what no page needs goes another time.
+      await writeList(store, page, files).then(() => dropUnneeded(store)).catch(() => {});
     } catch (error) {
       keep.#refuse(error);
     }
@@ -175,16 +175,35 @@ export class Keep {
   }
 }
 
-/** @param {Store} store */
-async function dropUnneeded(store) {
+/** @param {Store} store @param {string} page @param {FileEntry[]} files */
+const writeList = (store, page, files) => store.write(listName(page), new TextEncoder().encode(JSON.stringify(files.map(({ sha256 }) => sha256))));
+
+/** Checksums that the pages of this origin need; null where what one of them needs cannot be read. @param {Store} store @param {string[]} names */
+async function readNeeded(store, names) {
   /** @type {Set<string>} */
   const needed = new Set();
-  const names = await store.names();
-  for (const name of names.filter((name) => /^pages\/.*[^~]$/.test(name))) {
-    const list = await store.read(name);
-    if (list) for (const sha256 of JSON.parse(new TextDecoder().decode(list))) needed.add(sha256);
+  try {
+    for (const name of names.filter((name) => /^pages\/.*[^~]$/.test(name))) {
+      const list = await store.read(name);
+      if (list) for (const sha256 of JSON.parse(new TextDecoder().decode(list))) needed.add(sha256);
+    }
+    return needed;
+  } catch {
+    return null;
   }
-  const others = names.filter((name) => name.startsWith('files/') && !needed.has(name.split('/')[1] ?? ''));
+}
+
+/**
+ * Delete what no page needs. Where that is unknown, only what is given.
+ *
+ * @param {Store} store @param {FileEntry[]} [given]
+ */
+async function dropUnneeded(store, given = []) {
+  const names = await store.names();
+  const needed = await readNeeded(store, names);
+  const last = new Set(given.map(({ sha256 }) => sha256));
+  const goes = (/** @type {string} */ sha256) => (needed ? !needed.has(sha256) : last.has(sha256));
+  const others = names.filter((name) => name.startsWith('files/') && goes(name.split('/')[1] ?? ''));
   await Promise.all(others.map((name) => store.remove(name)));
 }
 
@@ -204,9 +223,9 @@ export async function storedBytes(files) {
   }
 }
 
-/** Delete the files of a page; those that another page of this origin needs as well stay. @param {string} page */
-export async function deleteStored(page) {
+/** Delete the files of a page; those that another page of this origin needs as well stay. @param {string} page @param {FileEntry[]} [files] */
+export async function deleteStored(page, files = []) {
   const store = await openStore();
   await store.remove(listName(page));
-  await dropUnneeded(store);
+  await dropUnneeded(store, files);
 }

@@ -5,11 +5,12 @@
  */
 
 import { language, onLanguage, t } from './language.js';
+import { byRole } from './state.js';
 
-/** @typedef {{ key: string, does: string, press: () => void }} Shortcut `does`: English words, put through `t` */
+/** @typedef {{ key: string, does: string, role: string, press: () => void }} Shortcut `does`: English words, put through `t`; `role`: its button */
 
 export class Keys {
-  enabled = true;
+  #enabled = true;
   #shortcuts;
   #dialog;
 
@@ -18,10 +19,20 @@ export class Keys {
    * @param {HTMLDialogElement} dialog holds a `<dl data-part="keys">`; `?` opens it
    */
   constructor(shortcuts, dialog) {
-    this.#shortcuts = [...shortcuts, { key: '?', does: 'This list of keys', press: () => this.showHelp() }];
+    this.#shortcuts = [...shortcuts, { key: '?', does: 'This list of keys', role: 'help', press: () => this.showHelp() }];
     this.#dialog = dialog;
     onLanguage(() => this.#list());
     document.addEventListener('keydown', (event) => this.#pressed(event));
+  }
+
+  /** Whether letters are keys; the buttons that they stand for say so to assistive technology. @param {boolean} enabled */
+  set enabled(enabled) {
+    this.#enabled = enabled;
+    for (const { key, role } of this.#shortcuts) {
+      const button = byRole(role, HTMLButtonElement);
+      if (enabled) button.setAttribute('aria-keyshortcuts', key.toUpperCase());
+      else button.removeAttribute('aria-keyshortcuts');
+    }
   }
 
   /** Open the list of keys. */
@@ -32,7 +43,7 @@ export class Keys {
 
   /** @param {KeyboardEvent} event */
   #pressed(event) {
-    if (!this.enabled || event.defaultPrevented || event.isComposing || event.repeat) return;
+    if (!this.#enabled || event.defaultPrevented || event.isComposing || event.repeat) return;
     if (event.ctrlKey || event.altKey || event.metaKey || isTyping(event.target) || document.querySelector('dialog[open]')) return;
     const shortcut = this.#shortcuts.find(({ key }) => key === event.key.toLowerCase());
     if (!shortcut) return;

@@ -8,7 +8,7 @@
 import { storedBytes } from './keep.js';
 import { LANGUAGES, language, later, setLanguage, t } from './language.js';
 import { leftBytes, roomWarning, startWords } from './offer.js';
-import { byRole, megabytes, part, say } from './state.js';
+import { byRole, keepFocus, megabytes, part, say } from './state.js';
 
 /** Screen readers hear of a quarter, not of every byte. */
 const ANNOUNCE_EVERY = 0.25;
@@ -142,7 +142,9 @@ export async function showStored(files, plan, found, onDelete) {
   const none = later('Nothing can be stored here: the model is downloaded anew on each visit.');
   const stored = bytes === null ? none : later('{size} MB of the model stored on this device.', { size: megabytes(bytes) });
   byRole('stored', HTMLElement).textContent = [t(bytes === 0 ? '' : stored), t(warning)].filter(Boolean).join(' ');
-  button('delete-stored').hidden = !bytes;
+  keepFocus(() => {
+    button('delete-stored').hidden = !bytes;
+  });
   button('delete-stored').onclick = onDelete;
 }
 
@@ -150,6 +152,8 @@ export async function showStored(files, plan, found, onDelete) {
 export function showSent(bytes, sending) {
   if (bytes) text('privacy').hidden = true; // it is no longer true of this visit
   document.documentElement.toggleAttribute('data-server', sending);
-  button('leave-server').hidden = !sending;
+  keepFocus(() => {
+    button('leave-server').hidden = !sending;
+  });
   byRole('sent', HTMLElement).textContent = t('{count} bytes of pictures and words sent', { count: bytes.toLocaleString(document.documentElement.lang) });
 }

@@ -3,11 +3,12 @@
  * the choices where WebGPU is missing or the last visit ended in a crash. launch.js shows it.
  */
 
-/** @import { Capabilities, FileEntry, PageConfig, Plan, Query, Text } from './protocol.js' */
+/** @import { Capabilities, PageConfig, Plan, Query, Text } from './protocol.js' */
 /** @import { Offer } from './launch.js' */
 
 import { absolute } from './config.js';
 import { expectedSpeed, memoryWarning, planBytes, planLabel } from './device.js';
+import { keptFiles } from './job.js';
 import { storedBytes } from './keep.js';
 import { later, t } from './language.js';
 import { megabytes } from './state.js';
@@ -57,11 +58,10 @@ export function startWords(found, plan, left_bytes) {
 }
 
 /** How much starting still downloads: keep.js has the model and the WebAssembly, sw.js the scripts. @param {Plan} plan */
-export async function leftBytes({ model_files, runtime_files }) {
-  const isKept = (/** @type {FileEntry} */ { path }) => path.endsWith('.wasm');
-  const kept = [...model_files, ...runtime_files.filter(isKept)];
+export async function leftBytes(plan) {
+  const kept = keptFiles(plan);
   const isHere = async (/** @type {string} */ path) => (await globalThis.caches?.match(absolute(path)).catch(() => null)) ?? null;
-  const scripts = runtime_files.filter((file) => !isKept(file)).map(async ({ path, size_bytes }) => ((await isHere(path)) ? 0 : size_bytes));
+  const scripts = plan.runtime_files.filter((file) => !kept.includes(file)).map(async ({ path, size_bytes }) => ((await isHere(path)) ? 0 : size_bytes));
   const stored = (await storedBytes(kept)) ?? 0;
   const missing = kept.reduce((sum, { size_bytes }) => sum + size_bytes, -stored);
   return (await Promise.all(scripts)).reduce((sum, bytes) => sum + bytes, Math.max(0, missing));

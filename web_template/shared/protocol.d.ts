@@ -131,6 +131,8 @@ export interface Capabilities {
   largest_buffer_bytes: number;
   /** What the browser says of the device's memory, rounded and capped by it; null where it says nothing. */
   memory_bytes: number | null;
+  /** A phone or tablet of Apple; they say nothing of their memory, and give a page little. */
+  apple_touch: boolean;
 }
 
 /** Which device, which dtypes and which files: decided before anything is downloaded. */
@@ -228,6 +230,26 @@ export interface CaptionCalls extends BaseCalls {
   };
   /** Let go of the conversation and its memory. */
   forget: { payload: Record<string, never>; event: never; result: Record<string, never> };
+}
+
+/** What the camera page asks of eyes.js about a frame, which it hands over (a picture that stays: a copy). */
+export interface EyeCalls extends BaseCalls {
+  look: {
+    payload: {
+      frame: VideoFrame | ImageBitmap;
+      fit: ImageFacts['fit'];
+      /** Longer edge of the picture that is wanted back, 0 for all there is; null: none is. */
+      longest: number | null;
+    };
+    event: never;
+    result: Look;
+  };
+}
+export interface Look {
+  /** See shared/luma.js and shared/frame-quality.js. */
+  coarse: Uint8Array;
+  fault: '' | 'covered' | 'dark' | 'blurred';
+  picture: ImageBitmap | null;
 }
 
 export interface Turn {

@@ -17,8 +17,11 @@
 
 const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
-/** @param {FromWorker} message */
-const post = (message) => scope.postMessage(message);
+/** Pictures are handed over, not copied. @param {FromWorker} message */
+function post(message) {
+  const parts = message.kind === 'done' ? Object.values(message.result ?? {}) : [];
+  scope.postMessage(message, parts.filter((part) => part instanceof ImageBitmap));
+}
 
 /** Tell the page something that it has not asked for. @param {Notice} event */
 export const notify = (event) => post({ id: 0, kind: 'event', event });

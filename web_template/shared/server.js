@@ -19,12 +19,11 @@
 /** @typedef {{ signal: AbortSignal | undefined, onEvent: ((event: any) => void) | undefined }} Options */
 
 import { readPicture } from './picture.js';
+import { firstSentence } from './sentences.js';
 
 /** A picture of the model's size goes without loss up to this size, as a JPEG beyond it. */
 const LOSSLESS_BYTES = 150_000;
 const JPEG_QUALITY = 0.92;
-/** A sentence has ended and the next has begun: as the worker of the caption page sees it. */
-const FIRST_SENTENCE = /^\s*\S.*?[.!?。！？]["”’)]?(?=\s)/su;
 
 /** As in language.js, which needs a page: this file works in workers, too. @param {string} text @param {Record<string, string>} [values] @returns {Later} */
 const later = (text, values = {}) => ({ text, values });
@@ -125,7 +124,7 @@ export class ServerBridge {
     picture.close();
     const sent = { path: null, url, orig_name: null, meta: { _type: 'gradio.FileData' } };
     const data = { picture: sent, question: prompt, max_new_tokens, ...(history.length ? { history } : {}) };
-    const enough = () => brief && FIRST_SENTENCE.test(shown);
+    const enough = () => brief && firstSentence(shown) !== '';
     const answer = await this.#run('/answer', data, { ...options, enough }, ([text, figures]) => {
       tokens = figures?.tokens ?? tokens;
       first_token_ms ||= performance.now() - started;
@@ -136,7 +135,7 @@ export class ServerBridge {
       }
       return text;
     });
-    const text = ((brief && FIRST_SENTENCE.exec(`${answer} `)?.[0]) || answer).trim();
+    const text = (brief && firstSentence(answer, true)) || answer.trim();
     return { text, tokens, first_token_ms, total_ms: performance.now() - started, cut: tokens >= max_new_tokens && !enough() };
   }
 

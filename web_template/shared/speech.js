@@ -7,6 +7,12 @@
 /** A voice that is not installed on this device sends the words to a server; such voices are not offered. */
 export const localVoices = () => globalThis.speechSynthesis?.getVoices().filter(({ localService }) => localService) ?? [];
 
+/** @param {string} lang as in “zh-CN” or “en_US” @returns {string} “zh”, “en” */
+const plain = (lang) => lang.toLowerCase().split(/[-_]/)[0] ?? '';
+
+/** Longest that an utterance takes: some browsers never say that one has ended. @param {string} text @param {number} rate */
+const longest_ms = (text, rate) => 4000 + (200 * text.length) / rate;
+
 export const canSpeak = () => 'speechSynthesis' in globalThis;
 
 export class Speech {
@@ -22,15 +28,17 @@ export class Speech {
   /**
    * @param {{ text: string, lang: string }} sentence
    * @param {boolean} [atOnce] break off what is being said
+   * @returns {boolean} false: there is no voice on this device, and nothing is said
    */
   say(sentence, atOnce = false) {
-    if (!canSpeak()) return;
+    if (!localVoices().length) return false;
     if (this.#current && !atOnce) {
       this.#waiting = sentence;
-      return;
+      return true;
     }
     if (this.#current) this.stop();
     this.#start(sentence);
+    return true;
   }
 
   /** Be silent at once. */
@@ -40,13 +48,22 @@ export class Speech {
     if (canSpeak()) speechSynthesis.cancel();
   }
 
+  /** The voice that was chosen, else the device's own for the language, else any of the device. @param {string} lang */
+  #voiceFor(lang) {
+    const voices = localVoices();
+    const fitting = voices.filter((voice) => plain(voice.lang) === plain(lang));
+    const usual = fitting.length ? fitting : voices;
+    return voices.find(({ voiceURI }) => voiceURI === this.voice) ?? usual.find((voice) => voice.default) ?? usual[0];
+  }
+
   /** @param {{ text: string, lang: string }} sentence */
   #start({ text, lang }) {
-    const voice = localVoices().find(({ voiceURI }) => voiceURI === this.voice);
-    const utterance = Object.assign(new SpeechSynthesisUtterance(text), { rate: this.rate, volume: this.volume });
-    if (voice) utterance.voice = voice;
-    utterance.lang = voice?.lang ?? (lang || document.documentElement.lang);
+    const voice = this.#voiceFor(lang || document.documentElement.lang);
+    if (!voice) return; // the browser's own choice may be one of a server
+    const utterance = Object.assign(new SpeechSynthesisUtterance(text), { rate: this.rate, volume: this.volume, voice, lang: voice.lang });
+    const timer = setTimeout(() => over(), longest_ms(text, this.rate));
     const over = () => {
+      clearTimeout(timer);
       if (this.#current !== utterance) return; // stopped, or replaced
       this.#current = null;
       const next = this.#waiting;

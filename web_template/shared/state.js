@@ -15,9 +15,28 @@ const NEXT_CONTROL = '[data-part="retry"], [data-role="start"], [data-role="canc
 
 /** @param {State} state */
 export function setState(state) {
+  keepFocus(() => {
+    root.dataset.state = state;
+  });
+}
+
+/** Changes that are under way: of several inside each other the outermost one sees what is left in the end. */
+let changing = 0;
+
+/**
+ * Change what is shown; who was on a control that goes away by it goes on at another.
+ *
+ * @param {() => void} change
+ * @param {HTMLElement} [next] where to, if it can be seen then
+ */
+export function keepFocus(change, next) {
   const held = document.activeElement;
-  root.dataset.state = state;
-  if (held && isGone(held)) passFocus();
+  changing += 1;
+  change();
+  changing -= 1;
+  if (changing || !held || held === document.body || !isGone(held)) return;
+  if (next && !isGone(next)) next.focus();
+  else passFocus();
 }
 
 /** Not checkVisibility(): Safari has it from 17.4 on only. @param {Element} element */
@@ -27,6 +46,7 @@ const isGone = (element) => element.getClientRects().length === 0;
 function passFocus() {
   const next = [...document.querySelectorAll(NEXT_CONTROL)].find((control) => !isGone(control));
   if (next instanceof HTMLElement) next.focus();
+  else byRole('language', HTMLElement).focus(); // which every page has
 }
 
 /** @returns {State} */

@@ -36,6 +36,8 @@ export const WORDS = {
     '模型约需 {needed} GB 内存，而此设备有 {present} GB：浏览器可能会终止本页。',
   'The model needs about {needed} GB of memory, and WebAssembly has 4 GB at most: it will probably not load.':
     '模型约需 {needed} GB 内存，而 WebAssembly 最多只有 4 GB：很可能无法加载。',
+  'The model needs about {needed} GB of memory, which is more than phones and tablets of Apple give a page: the browser may end it.':
+    '模型约需 {needed} GB 内存，超过 Apple 手机和平板给一个页面的内存：浏览器可能会终止本页。',
   // the device
   'Runs on the processor (WebAssembly): {why}.': '在处理器上运行（WebAssembly）：{why}。',
   'Runs on the graphics processor (WebGPU{adapter}): {why}.': '在图形处理器上运行（WebGPU{adapter}）：{why}。',
@@ -67,6 +69,7 @@ export const WORDS = {
   '“{given}” was ignored: it is one of {sources}, or the address of a video on this site.':
     '忽略了“{given}”：应为 {sources} 之一，或本站视频的地址。',
   '“{given}” was ignored: it is one of {sources}.': '忽略了“{given}”：应为 {sources} 之一。',
+  '“{given}” was ignored: it is one of {known}.': '已忽略“{given}”：可用值为 {known}。',
   '“{given}” was ignored: it is 1.': '忽略了“{given}”：应为 1。',
   '“{given}” was ignored: this page has {known}.': '忽略了“{given}”：本页有 {known}。',
   '“{given}” was ignored: this graphics processor has no 16-bit arithmetic (shader-f16).':
@@ -110,6 +113,7 @@ export const WORDS = {
   'WebGPU broke off, so it is started again.': 'WebGPU 中断了，正在重新启动。',
   'it failed here ({failure})': '它在这里失败了（{failure}）',
   'WebGPU failed, so this page continues on the processor (WebAssembly).': 'WebGPU 失败，本页改用处理器（WebAssembly）继续。',
+  'WebGPU failed. The processor (WebAssembly) needs another download.': 'WebGPU 失败。改用处理器（WebAssembly）需要另外下载。',
   'Use the server': '使用服务器',
   'No answer from the server': '服务器没有回答',
   'The model stopped working': '模型停止了工作',

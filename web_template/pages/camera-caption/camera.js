@@ -6,24 +6,12 @@
 
 import { later } from '../../shared/language.js';
 import { PageError } from '../../shared/state.js';
+import { canShareScreen, framePasses } from './capture.js';
+
+/** Pictures larger than that say no more to any model here. */
+const LARGEST = 1920;
 
 /** @typedef {'' | 'environment' | 'user'} Facing which way a phone's camera looks; empty on most computers */
-
-const inFrame = () => window.self !== window.top;
-
-/**
- * Whether a page that lies in a frame of another page was given this there. Browsers that do not tell are taken at their
- * best.
- *
- * @param {string} feature
- */
-function frameAllows(feature) {
-  const policy = /** @type {any} */ (document).permissionsPolicy ?? /** @type {any} */ (document).featurePolicy;
-  return !inFrame() || (policy?.allowsFeature?.(feature) ?? true);
-}
-
-/** Sharing a screen: phones have none of it, and a frame may forbid it. */
-export const canShareScreen = () => Boolean(navigator.mediaDevices?.getDisplayMedia) && frameAllows('display-capture');
 
 /**
  * @param {Text} what @param {Text} todo
@@ -42,7 +30,7 @@ function refusedBeforehand() {
   if (!navigator.mediaDevices?.getUserMedia) {
     return refusal(later('This browser offers no camera to pages.'), later('Open the page in another browser, or use another source.'));
   }
-  if (!frameAllows('camera')) return framed();
+  if (framePasses('camera') === false) return framed();
   return null;
 }
 
@@ -64,7 +52,7 @@ function refused(error) {
       error,
     );
   }
-  if (name === 'NotAllowedError' && inFrame()) return framed(error);
+  if (name === 'NotAllowedError' && framePasses('camera') !== true) return framed(error);
   if (name === 'NotAllowedError' || name === 'SecurityError') {
     return refusal(
       later('This page may not use the camera.'),
@@ -96,19 +84,20 @@ function refused(error) {
  * Open a camera.
  *
  * @param {{ device_id: string, facing: Facing, longest: number }} wanted `device_id` is empty for the browser's choice, and
- *   may be of a camera that is no longer there; `longest` is how many pixels wide its pictures should be
+ *   may be of a camera that is no longer there; `longest` is how many pixels wide its pictures should be; 0: many
  * @returns {Promise<MediaStream>}
  * @throws {PageError} in words for the visitor
  */
 export async function openCamera({ device_id, facing, longest }) {
   const impossible = refusedBeforehand();
   if (impossible) throw impossible;
+  const wide = longest || LARGEST;
   try {
     return await navigator.mediaDevices.getUserMedia({
       audio: false,
       video: {
-        width: { ideal: longest },
-        height: { ideal: (longest * 3) / 4 },
+        width: { ideal: wide },
+        height: { ideal: (wide * 3) / 4 },
         ...(device_id ? { deviceId: { exact: device_id } } : { facingMode: { ideal: facing || 'environment' } }),
       },
     });
@@ -128,8 +117,9 @@ export async function openCamera({ device_id, facing, longest }) {
 export async function openScreen() {
   const words = { title: later('Nothing is shared'), todo: later('Try again and choose a window, or use another source.') };
   if (!canShareScreen()) throw new PageError({ ...words, what: later('This browser does not let this page see a screen.') });
+  const video = { frameRate: { ideal: 10 }, width: { max: LARGEST }, height: { max: LARGEST } }; // a screen may have many times as many
   try {
-    return await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 10 } }, audio: false });
+    return await navigator.mediaDevices.getDisplayMedia({ video, audio: false });
   } catch (error) {
     const { name = '' } = /** @type {{ name?: string }} */ (error ?? {});
     if (name === 'NotAllowedError') throw new PageError({ ...words, what: later('No window or screen was chosen, or the browser forbids it.') }, error);

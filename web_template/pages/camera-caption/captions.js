@@ -3,6 +3,7 @@
  * speaks to that.
  */
 
+import { languageOf } from '../../shared/sentences.js';
 import { byRole } from '../../shared/state.js';
 
 export class CaptionView {
@@ -35,8 +36,15 @@ export class CaptionView {
   /** @param {string} text all of it */
   finish(text) {
     if (this.#caption.textContent !== text) this.#caption.textContent = text;
+    this.#caption.lang = languageOf(text);
     this.#caption.dataset.caption = text;
     this.#caption.dataset.done = 'true';
+  }
+
+  /** What comes is of another picture. */
+  clear() {
+    this.#text = this.#before = '';
+    this.finish('');
   }
 
   /** The caption was stopped half-way: show the last finished one again. */

@@ -35,7 +35,7 @@ export class Changes {
     const now = shot.text;
     if (!before) return t('Remembered: “{now}”. Press “What changed?” again to hear what is different then.', { now });
     const time = clock(before.at);
-    const share = before.shot.coarse && shot.coarse ? changedShare(before.shot.coarse, shot.coarse) : 0;
+    const share = changedShare(before.shot.coarse, shot.coarse);
     const percent = Math.round(share * 100);
     if (before.shot.text !== now) {
       return t('The caption was “{before}” at {time} and is “{now}” now. {percent} % of the picture looks different.', {

@@ -1,5 +1,5 @@
 /**
- * @file Buttons, fields and keys of the page: each calls one deed of main.js and knows nothing else.
+ * @file Buttons, fields and keys of the page: each calls one deed of deeds.js and knows nothing else.
  */
 
 import { Keys } from '../../shared/keys.js';
@@ -43,12 +43,12 @@ export function bindControls(deeds) {
     if (!question.value) deeds.emptyQuestion();
   };
   const keys = new Keys([
-    { key: 'd', does: 'Describe now', press: deeds.describeNow },
-    { key: 'r', does: 'Repeat', press: deeds.repeat },
-    { key: 'm', does: 'More detail', press: deeds.moreDetail },
-    { key: 'p', does: 'Pause or resume', press: deeds.togglePause },
-    { key: 'f', does: 'Freeze and ask', press: deeds.freeze },
-    { key: 'w', does: 'What changed?', press: deeds.whatChanged },
+    { key: 'd', does: 'Describe now', role: 'describe', press: deeds.describeNow },
+    { key: 'r', does: 'Repeat', role: 'repeat', press: deeds.repeat },
+    { key: 'm', does: 'More detail', role: 'more', press: deeds.moreDetail },
+    { key: 'p', does: 'Pause or resume', role: 'pause', press: deeds.togglePause },
+    { key: 'f', does: 'Freeze and ask', role: 'freeze', press: deeds.freeze },
+    { key: 'w', does: 'What changed?', role: 'changed', press: deeds.whatChanged },
   ], byRole('keys', HTMLDialogElement));
   return keys;
 }

@@ -7,6 +7,8 @@
 /** @import { Session } from '../../shared/session.js' */
 /** @import { CaptionLoop } from './loop.js' */
 
+import { t } from '../../shared/language.js';
+import { languageOf } from '../../shared/sentences.js';
 import { byRole } from '../../shared/state.js';
 
 let numbers = 0;
@@ -16,6 +18,8 @@ export class Conversation {
   #loop;
   /** @type {ImageBitmap | null} */
   #picture = null;
+  /** Name of the scene that the picture shows. */
+  scene = '';
   #number = 0;
   /** @type {Turn[]} */
   #turns = [];
@@ -30,9 +34,10 @@ export class Conversation {
     return this.#picture !== null;
   }
 
-  /** Begin a conversation about this picture. @param {ImageBitmap} picture is kept, and closed in the end */
-  begin(picture) {
+  /** Begin a conversation about this picture. @param {ImageBitmap} picture is kept, and closed in the end @param {string} scene see gating.js */
+  begin(picture, scene) {
     this.end(null);
+    this.scene = scene;
     this.#picture = picture;
     this.#number = ++numbers;
     this.#list.replaceChildren();
@@ -82,7 +87,8 @@ export class Conversation {
         return this.#send(session, { prompt, max_new_tokens }, { signal, onEvent });
       });
       cancelAnimationFrame(drawing);
-      answer.textContent = result.text;
+      answer.textContent = result.text || t('The model has no words for this picture.');
+      answer.lang = languageOf(answer.textContent);
       this.#turns.push({ question: prompt, answer: result.text });
       return result;
     } catch (error) {
@@ -125,7 +131,6 @@ export class Conversation {
     const answer = document.createElement('p');
     asked.className = 'asked';
     asked.textContent = question;
-    answer.lang = 'en';
     answer.textContent = '…';
     turn.append(asked, answer);
     this.#list.append(turn);

@@ -1,39 +1,25 @@
 /**
- * @file The frame that a video shows, as pixels of its own.
+ * @file The frame that a video shows, without a copy: to be handed to eyes.js, which takes the pixels out of it.
  *
  * Drawing a video keeps a decoded copy of every frame drawn in Chromium's cache of pictures, up to 512 MB of frames
  * that no one asks for again. Copying the pixels out of a VideoFrame goes round that cache.
  */
 
 /**
- * Copy the newest frame of a video.
+ * Open the newest frame of a video.
  *
  * @param {HTMLVideoElement} video
- * @returns {Promise<ImageBitmap | null>} the whole frame, to be closed; null where this browser cannot copy it as it is
- *   shown (turned, mirrored, its pixels not square): then the video itself is to be drawn
+ * @returns {VideoFrame | null} to be transferred or closed; null where it is not stored as it is shown (turned, mirrored,
+ *   its pixels not square) or the browser knows no such thing: then the video itself is to be drawn
  */
-export async function copyFrame(video) {
-  const frame = openFrame(video);
-  if (!frame) return null;
-  try {
-    const { width, height } = frame.visibleRect ?? { width: 0, height: 0 };
-    if (!isUpright(frame) || width !== video.videoWidth || height !== video.videoHeight) return null;
-    const rgba = new Uint8ClampedArray(4 * width * height);
-    await frame.copyTo(rgba, { format: 'RGBA' });
-    return await createImageBitmap(new ImageData(rgba, width, height));
-  } catch (error) {
-    if (error instanceof DOMException || error instanceof TypeError) return null; // no copy in this format, or it is gone
-    throw error;
-  } finally {
-    frame.close();
-  }
-}
-
-/** @param {HTMLVideoElement} video */
-function openFrame(video) {
+export function openFrame(video) {
   if (!('VideoFrame' in globalThis)) return null;
   try {
-    return new VideoFrame(video);
+    const frame = new VideoFrame(video);
+    const { width, height } = frame.visibleRect ?? { width: 0, height: 0 };
+    if (isUpright(frame) && width === video.videoWidth && height === video.videoHeight) return frame;
+    frame.close();
+    return null;
   } catch (error) {
     if (error instanceof DOMException) return null; // it seeks, and has no frame now
     throw error;

@@ -2,7 +2,8 @@
  * @file Says what is wrong with the picture before the model is asked about it: on the picture, and once to the announcer.
  */
 
-/** @import { Fault } from '../../shared/frame-quality.js' */
+/** @import { Look } from '../../shared/protocol.js' */
+/** @typedef {Look['fault']} Fault */
 
 import { onLanguage, t } from '../../shared/language.js';
 import { byRole } from '../../shared/state.js';

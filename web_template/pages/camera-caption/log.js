@@ -2,6 +2,7 @@
  * @file The captions of this visit with their times: as a list on the page, and as files to take home (log-files.js).
  */
 
+import { languageOf } from '../../shared/sentences.js';
 import { byRole } from '../../shared/state.js';
 
 /** The page shows the newest of them, files hold all up to this many. */
@@ -9,7 +10,7 @@ const SHOWN = 50;
 const KEPT = 5000;
 
 /**
- * One caption. `question` is empty where it answers a preset. Times are milliseconds since 1970.
+ * One caption. `question` is empty where it answers a preset. Times are milliseconds since 1970, by a clock that nobody sets.
  *
  * @typedef {{ at_ms: number, text: string, question: string }} Entry
  */
@@ -29,7 +30,7 @@ export class CaptionLog {
     const key = `${question}\n${text}`;
     if (key === this.#last) return;
     this.#last = key;
-    const entry = { at_ms: Date.now(), text, question };
+    const entry = { at_ms: performance.timeOrigin + performance.now(), text, question };
     this.#entries.push(entry);
     if (this.#entries.length > KEPT) this.#entries.shift();
     this.#list.prepend(listItem(entry));
@@ -61,7 +62,7 @@ function listItem({ at_ms, text, question }) {
     sentence.append(asked);
   }
   const said = document.createElement('span');
-  said.lang = 'en';
+  said.lang = languageOf(text);
   said.textContent = text;
   sentence.append(said);
   item.append(time, sentence);

@@ -3,16 +3,14 @@
  * look again. Never a queue: one request at a time, and what came in between is gone.
  */
 
-/** @import { CaptionCalls, CaptionResult } from '../../shared/protocol.js' */
+/** @import { CaptionCalls, CaptionResult, Look } from '../../shared/protocol.js' */
 /** @import { Session } from '../../shared/session.js' */
-/** @import { Fault } from '../../shared/frame-quality.js' */
 /** @import { CaptionView } from './captions.js' */
 /** @import { Asking } from './prompts.js' */
 /** @import { Source } from './sources.js' */
 
 import { isAbort } from '../../shared/bridge.js';
-import { judgeFrame } from '../../shared/frame-quality.js';
-import { LumaReader } from '../../shared/luma.js';
+import { later, t } from '../../shared/language.js';
 import { PageError } from '../../shared/state.js';
 import { SceneGate } from './gating.js';
 
@@ -34,7 +32,7 @@ const LOOK_EVERY_MS = 200;
  *   asking: (moving: boolean) => Asking,
  *   settings: { number: (name: string) => number },
  *   onCaption: (result: CaptionResult, asking: Asking, scene: string) => void,
- *   onFault: (fault: Fault) => void,
+ *   onFault: (fault: Look['fault']) => void,
  *   onResting: (resting: boolean) => void,
  *   onTrouble: (error: unknown) => void,
  *   onSourceLost: (error: PageError) => void,
@@ -42,7 +40,7 @@ const LOOK_EVERY_MS = 200;
  * }} Host
  *   `asking`: what to ask now, shorter where the picture is moving; `onResting`: whether the model rests because nothing
  *   changes; `onTrouble`: one picture failed, the next is tried
- * @typedef {{ text: string, cut: boolean, coarse: Uint8Array | null }} Shot `coarse`: see luma.js
+ * @typedef {{ text: string, cut: boolean, scene: string, coarse: Uint8Array }} Shot `scene`: see gating.js; `coarse`: see luma.js
  */
 
 export class CaptionLoop {
@@ -50,7 +48,6 @@ export class CaptionLoop {
   #view;
   #host;
   #gate = new SceneGate();
-  #reader = new LumaReader();
   #live = false;
   /** Each start has its number; a run that is no longer the newest ends. */
   #newest = 0;
@@ -119,8 +116,7 @@ export class CaptionLoop {
     return this.alone(async (signal) => {
       const session = this.#session();
       const longest = this.#host.settings.number('size');
-      const picture = await this.#source.grab(signal, longest);
-      const luma = this.#reader.read(picture, picture.width, picture.height);
+      const { picture, coarse } = await this.#source.grab(signal, longest);
       let [text, cut] = ['', false];
       try {
         for (const asking of askings) {
@@ -128,7 +124,7 @@ export class CaptionLoop {
           const result = await this.#request(session, await createImageBitmap(picture), asking, signal, before);
           text = askings.length > 1 ? `${before}${result.text.replace(/[^.!?]$/, '$&.')}` : result.text;
           cut = result.cut ?? false;
-          if (luma) this.#gate.taken(luma.coarse, false);
+          this.#gate.taken(coarse, false);
           if (asking === askings.at(-1)) this.#finish({ ...result, text }, askings.length > 1 ? { ...asking, shown: '' } : asking);
         }
       } catch (error) {
@@ -137,7 +133,7 @@ export class CaptionLoop {
       } finally {
         picture.close();
       }
-      return { text, cut, coarse: luma?.coarse ?? null };
+      return { text, cut, scene: this.#gate.scene, coarse };
     });
   }
 
@@ -154,7 +150,6 @@ export class CaptionLoop {
     while (goesOn()) {
       const begun_ms = performance.now();
       try {
-        await this.#untilSeen();
         await this.alone((signal) => this.#round(signal, goesOn));
         failures = 0;
         const shortest_ms = this.#host.session()?.server ? SERVER_ROUND_MS : SHORTEST_ROUND_MS;
@@ -173,48 +168,47 @@ export class CaptionLoop {
     }
   }
 
-  /** A hidden page captions nothing, unless it looks at another window. */
-  async #untilSeen() {
-    while (document.hidden && this.#source.kind !== 'screen') {
-      await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true }));
-    }
+  /** Name of the scene of a picture that was taken for something else than a caption. @param {Uint8Array} coarse */
+  sceneOf(coarse) {
+    this.#gate.taken(coarse, false);
+    return this.#gate.scene;
   }
 
   /** @param {AbortSignal} signal @param {() => boolean} goesOn */
   async #round(signal, goesOn) {
     if (!goesOn()) return;
-    const { coarse, moving } = await this.#untilNew(signal);
+    const moving = await this.#untilNew(signal);
     const session = this.#session();
     const asking = this.#host.asking(moving);
-    const picture = await this.#source.grab(signal, this.#host.settings.number('size'));
+    const { picture, coarse } = await this.#source.grab(signal, this.#host.settings.number('size'));
     if (signal.aborted) picture.close();
     signal.throwIfAborted();
-    if (coarse) this.#gate.taken(coarse, moving && asking.brief && !this.#host.asking(false).brief);
+    this.#gate.taken(coarse, moving && asking.brief && !this.#host.asking(false).brief);
     const scene = this.#gate.scene + (asking.brief ? ' brief' : '');
     const result = await this.#request(session, picture, asking, signal);
     if (goesOn()) this.#finish(result, asking, scene);
   }
 
   /**
-   * Look until there is something to caption. Costs the page a few milliseconds each time.
+   * Look until there is something to caption.
    *
    * @param {AbortSignal} signal
-   * @returns {Promise<{ coarse: Uint8Array | null, moving: boolean }>}
+   * @returns {Promise<boolean>} whether it is moving
    */
   async #untilNew(signal) {
     const { settings, onFault, onResting } = this.#host;
     for (;;) {
       signal.throwIfAborted();
-      await this.#untilSeen();
-      const luma = await this.#source.look(this.#reader);
+      const seen = await this.#source.look();
       signal.throwIfAborted();
-      if (!luma) return { coarse: null, moving: false }; // grabbing waits for a picture, and says when none comes
-      const fault = judgeFrame(luma.fine);
+      if (!seen) return false; // grabbing waits for a picture, and says when none comes
+      // A plain picture of another source is what it shows; of a camera it is a finger on the lens.
+      const fault = this.#source.kind === 'camera' ? seen.fault : '';
       onFault(fault);
-      const verdict = settings.number('gate') ? this.#gate.look(luma.coarse, performance.now()) : 'resting';
+      const verdict = settings.number('gate') ? this.#gate.look(seen.coarse, performance.now()) : 'resting';
       if (fault !== 'covered' && (verdict === 'resting' || verdict === 'moving')) {
         onResting(false);
-        return { coarse: luma.coarse, moving: verdict === 'moving' };
+        return verdict === 'moving';
       }
       if (verdict === 'same' || fault === 'covered') onResting(true);
       await wait(LOOK_EVERY_MS, signal);
@@ -228,13 +222,18 @@ export class CaptionLoop {
       'caption',
       { picture, prompt, max_new_tokens, brief },
       { transfer: [picture], signal, onEvent: (event) => event.kind === 'text' && this.#view.append(event.text) },
-    );
+    ).catch((error) => {
+      if (error?.name !== 'QuestionTooLong') throw error;
+      const words = { title: later('The question is too long'), what: later('It is longer than this model can follow.'), todo: later('Ask a shorter one.') };
+      throw new PageError(words, error); // the model is in order
+    });
   }
 
   /** @param {CaptionResult} result @param {Asking} asking @param {string} [scene] */
   #finish(result, asking, scene = '') {
-    this.#view.finish(result.text);
-    this.#host.onCaption(result, asking, scene);
+    const text = result.text || t('The model has no words for this picture.');
+    this.#view.finish(text);
+    this.#host.onCaption({ ...result, text }, asking, scene);
   }
 }
 

@@ -1,58 +1,44 @@
 /**
- * @file The controls with which a visitor chooses where the pictures come from: sample, camera (which, and which way it
- * looks), a file (chosen, pasted or dropped), a screen; and those of the source in use: position, lamp.
+ * @file The controls with which a visitor chooses where the pictures come from: sample, camera, a file (chosen, pasted or
+ * dropped), a screen. Those of the source in use are in tools.js.
  */
 
-/** @import { PageConfig, Query } from '../../shared/protocol.js' */
+/** @import { PageConfig, Query, Text } from '../../shared/protocol.js' */
 /** @import { Facing } from './camera.js' */
 /** @import { Settings } from './settings.js' */
 /** @import { Source, Wanted } from './sources.js' */
 
 import { absolute } from '../../shared/config.js';
 import { later, onLanguage, t } from '../../shared/language.js';
-import { PageError, byRole } from '../../shared/state.js';
-import { canShareScreen, hasTorch, listCameras, setTorch } from './camera.js';
+import { PageError, byRole, say } from '../../shared/state.js';
+import { canShareScreen } from './capture.js';
 import { makeChoice, optionsOf } from './choices.js';
-
-/** Camera pictures where the setting is “as they come”. */
-const LARGEST = 1920;
 
 export class SourcePicker {
   #source;
   #settings;
-  #onChosen;
+  /** Something was chosen. */
+  onChosen = () => this.preview();
+  /** What was given cannot be opened. @type {(error: unknown) => void} */
+  onProblem = (error) => {
+    if (error instanceof PageError) say(error.what);
+  };
   #choices = byRole('source', HTMLFieldSetElement);
-  #camera = byRole('camera', HTMLSelectElement);
-  #flip = byRole('flip', HTMLButtonElement);
-  #torch = byRole('torch', HTMLButtonElement);
   #share = byRole('share', HTMLButtonElement);
-  #seek = byRole('seek', HTMLInputElement);
-  #video = byRole('video', HTMLVideoElement);
   /** What was opened from this device. @type {Wanted | null} */
   #file = null;
   /** Address of the sample; empty where there is none. */
   #sample = '';
 
-  /**
-   * @param {Source} source
-   * @param {Settings} settings
-   * @param {{ onChosen: () => void, onProblem: (error: unknown) => void }} page
-   */
-  constructor(source, settings, { onChosen, onProblem }) {
+  /** @param {Source} source @param {Settings} settings */
+  constructor(source, settings) {
     this.#source = source;
     this.#settings = settings;
-    this.#onChosen = onChosen;
-    this.#choices.onchange = onChosen;
-    this.#camera.onchange = () => {
-      settings.keepOwn('camera', this.#camera.value);
-      onChosen();
-    };
-    this.#flip.onclick = () => this.#turnAround();
-    this.#torch.onclick = () => void this.#switchTorch().catch(onProblem);
+    this.#choices.onchange = () => this.onChosen();
     this.#share.hidden = !canShareScreen();
     this.#share.onclick = () => this.#add('screen');
     const pick = byRole('pick', HTMLInputElement);
-    const take = (/** @type {File | null | undefined} */ file) => file && void this.openFile(file).catch(onProblem);
+    const take = (/** @type {File | null | undefined} */ file) => file && void this.openFile(file).catch((error) => this.onProblem(error));
     pick.onchange = () => {
       take(pick.files?.[0]);
       pick.value = ''; // the same file may be chosen again
@@ -63,14 +49,15 @@ export class SourcePicker {
       event.preventDefault();
       take(event.dataTransfer?.files[0]);
     });
-    this.#seek.oninput = () => {
-      this.#video.currentTime = this.#seek.valueAsNumber;
-    };
-    for (const event of ['timeupdate', 'durationchange', 'emptied']) this.#video.addEventListener(event, () => this.#showPosition());
     onLanguage(() => this.#translate());
   }
 
-  /** @param {{ config: PageConfig, query: Query }} opened */
+  /**
+   * Show what there is to choose from.
+   *
+   * @param {{ config: PageConfig, query: Query }} opened
+   * @returns {Text[]} what was wished for and is not to be had
+   */
   show({ config, query }) {
     const sample = config.sample?.video ? absolute(config.sample.video) : null;
     const named = ['camera', 'sample', 'screen'].includes(query.source ?? '');
@@ -82,8 +69,10 @@ export class SourcePicker {
     if (own) options.append(makeChoice('source', own, this.#label(own), true));
     if (sample) options.append(makeChoice('source', sample, this.#label(sample), chosen === sample));
     options.append(makeChoice('source', 'camera', this.#label('camera'), chosen === 'camera'));
-    if (query.source === 'screen' && canShareScreen()) this.#addChoice('screen');
+    const screen = query.source === 'screen';
+    if (screen && canShareScreen()) this.#addChoice('screen');
     this.preview();
+    return screen && !canShareScreen() ? [later('“{given}” was ignored: this browser does not let this page see a screen.', { given: 'source=screen' })] : [];
   }
 
   /** `camera`, `screen`, `file`, or the address of a video. */
@@ -106,74 +95,47 @@ export class SourcePicker {
     if (value === 'file' && this.#file) return this.#file;
     if (value !== 'camera') return { kind: 'video', url: value };
     const facing = /** @type {Facing} */ (this.#settings.own('facing'));
-    return { kind: 'camera', device_id: this.#settings.own('camera'), facing, longest: this.#settings.number('size') || LARGEST };
+    return { kind: 'camera', device_id: this.#settings.own('camera'), facing, longest: this.#settings.number('size') };
   }
 
   /** Show what was chosen, before anything runs. */
   preview() {
-    this.#hideTools();
     const { wanted } = this;
     if (wanted.kind === 'video') this.#source.preview(wanted.url);
-    else if (wanted.kind === 'picture') void this.#source.open(wanted);
+    else if (wanted.kind === 'picture') void this.#source.open(wanted).catch(() => {}); // something else was chosen meanwhile
     else this.#source.close();
   }
 
-  /** The chosen source is open: show its controls. */
-  async opened() {
-    this.#hideTools();
-    const { kind, track, device_id } = this.#source;
-    this.#showPosition();
-    if (kind !== 'camera') return;
-    const cameras = await listCameras();
-    const options = cameras.map(({ deviceId, label }, i) => new Option(label || t('Camera {number}', { number: i + 1 }), deviceId));
-    this.#camera.replaceChildren(...options);
-    // The one that the browser chose, not the first of the list: a phone would come back from a pause with another.
-    this.#camera.value = device_id;
-    if (device_id) this.#settings.keepOwn('camera', device_id);
-    this.#camera.hidden = cameras.length < 2;
-    this.#flip.hidden = cameras.length < 2;
-    this.#torch.hidden = !hasTorch(track);
-    this.#torch.ariaPressed = 'false';
-  }
-
-  /** The source is gone, and with it the controls of it. */
-  closed() {
-    this.#torch.hidden = true;
-    if (this.value === 'screen') this.#seek.hidden = true;
-  }
-
   /**
-   * Open a video or a picture of this device.
+   * Open a video or a picture of this device. Some systems name no type for a file: then what it is shows by opening it.
    *
    * @param {File} file
    * @throws {PageError} it is neither
    */
   async openFile(file) {
-    if (file.type.startsWith('video/')) {
-      this.#letGo();
-      this.#file = { kind: 'video', url: URL.createObjectURL(file) };
-    } else {
-      const bitmap = await createImageBitmap(file).catch((error) => {
-        throw new PageError({
-          title: later('This file cannot be opened'),
-          what: later('{name} is no picture and no video that this browser can read.', { name: file.name }),
-          todo: later('Choose another file, for example a JPEG, a PNG, or an MP4.'),
-        }, error);
-      });
-      this.#letGo();
-      this.#file = { kind: 'picture', bitmap };
-    }
+    const picture = async () => ({ kind: /** @type {const} */ ('picture'), bitmap: await createImageBitmap(file) });
+    const video = async () => ({ kind: /** @type {const} */ ('video'), url: await videoAddress(file) });
+    const opened = await (file.type.startsWith('video/') ? video() : picture().catch(video)).catch((error) => {
+      throw new PageError({
+        title: later('This file cannot be opened'),
+        what: later('{name} is no picture and no video that this browser can read.', { name: file.name }),
+        todo: later('Choose another file, for example a JPEG, a PNG, or an MP4.'),
+      }, error);
+    });
+    this.#letGo();
+    this.#file = opened;
     this.#add('file');
   }
 
   #letGo() {
     if (this.#file?.kind === 'video') URL.revokeObjectURL(this.#file.url);
+    if (this.#file?.kind === 'picture') this.#source.release(this.#file.bitmap);
   }
 
   /** @param {'file' | 'screen'} value */
   #add(value) {
     this.#addChoice(value);
-    this.#onChosen();
+    this.onChosen();
   }
 
   /** @param {'file' | 'screen'} value */
@@ -192,40 +154,6 @@ export class SourcePicker {
     return value === this.#sample ? t('Sample') : t('Video');
   }
 
-  #turnAround() {
-    const facing = this.#source.track?.getSettings().facingMode;
-    if (facing) {
-      this.#settings.keepOwn('facing', facing === 'user' ? 'environment' : 'user');
-      this.#settings.keepOwn('camera', '');
-    } else {
-      this.#camera.selectedIndex = (this.#camera.selectedIndex + 1) % this.#camera.options.length;
-      this.#settings.keepOwn('camera', this.#camera.value);
-    }
-    this.#onChosen();
-  }
-
-  async #switchTorch() {
-    const { track } = this.#source;
-    if (!track) return;
-    const on = this.#torch.ariaPressed !== 'true';
-    await setTorch(track, on);
-    this.#torch.ariaPressed = String(on);
-  }
-
-  #hideTools() {
-    for (const tool of [this.#camera, this.#flip, this.#torch, this.#seek]) tool.hidden = true;
-  }
-
-  /** Only videos have one; those of a camera or a screen have no end. */
-  #showPosition() {
-    const { duration, currentTime } = this.#video;
-    this.#seek.hidden = this.#source.kind !== 'video' || !Number.isFinite(duration);
-    if (this.#seek.hidden) return;
-    this.#seek.max = String(duration);
-    this.#seek.value = String(currentTime);
-    this.#seek.setAttribute('aria-valuetext', t('{time} of {length}', { time: minutes(currentTime), length: minutes(duration) }));
-  }
-
   #translate() {
     for (const input of this.#choices.querySelectorAll('input')) {
       if (input.nextElementSibling) input.nextElementSibling.textContent = this.#label(input.value);
@@ -233,5 +161,20 @@ export class SourcePicker {
   }
 }
 
-/** 75 s → 1:15. @param {number} time_s */
-const minutes = (time_s) => `${Math.floor(time_s / 60)}:${String(Math.floor(time_s % 60)).padStart(2, '0')}`;
+/** @param {File} file @returns {Promise<string>} an address under which a video element plays it */
+async function videoAddress(file) {
+  const url = URL.createObjectURL(file);
+  if (file.type.startsWith('video/')) return url; // whether it plays shows when it does
+  const video = document.createElement('video');
+  try {
+    await new Promise((resolve, reject) => {
+      Object.assign(video, { preload: 'metadata', muted: true, onloadedmetadata: resolve, onerror: () => reject(video.error), src: url });
+    });
+    return url;
+  } catch (error) {
+    URL.revokeObjectURL(url);
+    throw error;
+  } finally {
+    video.removeAttribute('src');
+  }
+}

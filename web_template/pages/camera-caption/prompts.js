@@ -7,23 +7,15 @@
 import { onLanguage, t } from '../../shared/language.js';
 import { byRole } from '../../shared/state.js';
 import { makeChoice, optionsOf } from './choices.js';
+import { GENERAL, presetsOf } from './presets.js';
 
 /**
- * What to ask the model. `shown` is the question where it is the visitor's own; `key` tells two askings apart.
+ * What to ask the model. `shown` is the question where it is the visitor's own.
  *
- * @typedef {{ text: string, shown: string, max_new_tokens: number, brief: boolean, key: string }} Asking
+ * @typedef {{ text: string, shown: string, max_new_tokens: number, brief: boolean }} Asking
  * @typedef {'short' | 'normal' | 'long'} Length
  */
 
-/** For models that say nothing about themselves: those that can caption anything can answer these. @type {Prompt[]} */
-const GENERAL = [
-  { id: 'describe', label: 'Describe', text: 'Describe what you see.' },
-  { id: 'read', label: 'Read the text', text: 'Read out all the text in the picture. If there is none, say so.' },
-  { id: 'count', label: 'Count', text: 'Which things are in the picture, and how many of each?' },
-  { id: 'hand', label: 'In my hand', text: 'What is the person holding in their hand?' },
-  { id: 'expression', label: 'Expression', text: 'Describe the facial expression of the person.' },
-  { id: 'way', label: 'In my way', text: 'Which things stand in the way of somebody who walks on from here?' },
-];
 const USUAL_TOKENS = 64;
 /** Words that set the length, for models that follow instructions; others are only stopped earlier or later. @type {Record<Length, string>} */
 const LENGTH_WORDS = {
@@ -41,6 +33,8 @@ export class Prompts {
   #manifest = null;
   /** @type {Prompt[]} */
   presets = [];
+  /** There are presets now. */
+  onShow = () => {};
 
   constructor() {
     onLanguage(() => this.#translate());
@@ -49,13 +43,14 @@ export class Prompts {
   /** Show the presets of this model. @param {Manifest} manifest @param {{ id: string | null, question: string }} first */
   show(manifest, { id, question }) {
     this.#manifest = manifest;
-    this.presets = manifest.prompts.length ? manifest.prompts : GENERAL;
+    this.presets = presetsOf(manifest);
     const chosen = this.presets.some((prompt) => prompt.id === id) ? id : this.presets[0]?.id;
     optionsOf(this.#fieldset).replaceChildren(
       ...this.presets.map((prompt) => makeChoice('prompt', prompt.id, t(prompt.label), prompt.id === chosen)),
     );
-    this.#field.value = question;
+    this.#field.value = question.slice(0, this.#field.maxLength);
     this.takeField();
+    this.onShow();
   }
 
   /** Take over what stands in the field; empty: back to the preset. */
@@ -100,7 +95,6 @@ export class Prompts {
       shown,
       max_new_tokens: length === 'long' ? usual * LONG_TIMES : usual,
       brief: length === 'short',
-      key: `${length} ${text}`,
     };
   }
 

@@ -3,6 +3,10 @@
  * last visit, and into links. The menus that show them are found by `data-setting`.
  */
 
+/** @import { Text } from '../../shared/protocol.js' */
+
+import { later } from '../../shared/language.js';
+
 const KEPT = 'webgpu-demo/camera-caption';
 
 /**
@@ -41,15 +45,15 @@ export class Settings {
   #own = { camera: '', facing: '', voice: '' };
   /** @type {((name: string) => void)[]} */
   #listeners = [];
-  /** Parameters of the address that name no value there is. @type {{ name: string, value: string, known: string }[]} */
-  refused = [];
+  /** Parameters of the address that name no value there is, in words. @type {Text[]} */
+  notices = [];
 
   /** @param {URLSearchParams} query */
   constructor(query) {
     const kept = readKept();
     for (const [name, choices] of Object.entries(CHOICES)) {
       const asked = query.get(name);
-      if (asked !== null && !choices.includes(asked)) this.refused.push({ name, value: asked, known: choices.join(', ') });
+      if (asked !== null && !choices.includes(asked)) this.notices.push(later('“{given}” was ignored: it is one of {known}.', { given: `${name}=${asked}`, known: choices.join(', ') }));
       const found = [asked, kept[name]].find((value) => choices.includes(/** @type {string} */ (value)));
       this.#values[name] = /** @type {string} */ (found ?? choices[0]);
     }

@@ -3,13 +3,13 @@
  * queue of them.
  */
 
-/** @import { Luma, LumaReader } from '../../shared/luma.js' */
+/** @import { EyeCalls, ImageFacts, Look } from '../../shared/protocol.js' */
 /** @import { Facing } from './camera.js' */
 
+import { Bridge } from '../../shared/bridge.js';
 import { later } from '../../shared/language.js';
 import { PageError } from '../../shared/state.js';
-import { openCamera, openScreen } from './camera.js';
-import { copyFrame } from './frames.js';
+import { openFrame } from './frames.js';
 
 /**
  * A camera, a screen, a video by its address (of this site, or blob: of a file), or a picture that is already decoded.
@@ -22,11 +22,22 @@ import { copyFrame } from './frames.js';
 const FRESH_FRAME_MS = 250;
 /** How long a video may be without any picture (it seeks, or its data is late) before it counts as broken off. */
 const PICTURE_WITHIN_MS = 10_000;
+/** Longer edge of what is looked at of a picture, and where a browser has to draw a video for it. */
+const SMALL = 256;
 
 export class Source {
   #video;
   #still;
-  #onLost;
+  /** The camera or the video broke off. @type {(error: PageError) => void} */
+  onLost = () => {};
+  /** The camera gives no picture for a while, or gives one again. @type {(muted: boolean) => void} */
+  onMuted = () => {};
+  /** What the model sees of a picture. @type {ImageFacts['fit']} */
+  #fit = 'crop';
+  /** @type {Bridge<EyeCalls> | null} */
+  #eyes = null;
+  /** A small copy of the picture, to be looked at. @type {ImageBitmap | null} */
+  #small = null;
   /** @type {MediaStream | null} */
   #stream = null;
   /** The picture where the source is one. @type {ImageBitmap | null} */
@@ -39,17 +50,29 @@ export class Source {
   kind = '';
 
   /**
-   * @param {HTMLVideoElement} video shows exactly what is captured: its box is square and covers, so does the crop
+   * @param {HTMLVideoElement} video shows exactly what is captured
    * @param {HTMLCanvasElement} still lies over the video and shows pictures that do not move
-   * @param {(error: PageError) => void} onLost the camera or the video broke off
    */
-  constructor(video, still, onLost) {
+  constructor(video, still) {
     this.#video = video;
     this.#still = still;
-    this.#onLost = onLost;
     video.addEventListener('error', () => {
-      if (this.#isOpen && video.error) onLost(unplayable(video));
+      if (this.#isOpen && video.error) this.onLost(unplayable(video));
     });
+    video.addEventListener('resize', () => this.#shape(video.videoWidth, video.videoHeight));
+  }
+
+  /** Show what the model will see: the middle square, or the whole picture. @param {ImageFacts['fit']} fit */
+  set fit(fit) {
+    this.#fit = fit;
+    document.documentElement.dataset.fit = fit;
+    this.#shape(this.#video.videoWidth, this.#video.videoHeight);
+  }
+
+  /** @param {number} width @param {number} height of what is shown */
+  #shape(width, height) {
+    const stage = this.#video.parentElement;
+    if (stage && width && height) stage.style.aspectRatio = this.#fit === 'crop' ? '' : String(Math.max(1, width / height));
   }
 
   /** The track in use, of a camera or a screen. */
@@ -74,6 +97,7 @@ export class Source {
     this.#still.hidden = shown === null;
     if (!shown) return;
     Object.assign(this.#still, { width: shown.width, height: shown.height });
+    this.#shape(shown.width, shown.height);
     this.#still.getContext('2d')?.drawImage(shown, 0, 0);
   }
 
@@ -94,13 +118,18 @@ export class Source {
     if (!stays) this.close();
     const mine = ++this.#newest;
     if (wanted.kind === 'picture') {
+      const { width, height } = wanted.bitmap;
+      const small = await createImageBitmap(wanted.bitmap, smaller(width, height, SMALL));
+      if (mine !== this.#newest) throw stale();
       this.kind = 'picture';
       this.#bitmap = wanted.bitmap;
+      this.#small = small;
       this.cover(null);
       this.#isOpen = true;
       return;
     }
     if (wanted.kind === 'camera' || (wanted.kind === 'screen' && !stays)) {
+      const { openCamera, openScreen } = await import('./camera.js');
       const stream = await (wanted.kind === 'camera' ? openCamera(wanted) : openScreen());
       if (mine !== this.#newest) {
         stopTracks(stream); // allowed after the visitor had chosen something else
@@ -132,11 +161,13 @@ export class Source {
           what: later('The window was closed, or sharing was stopped.'),
           todo: later('Share it again, or use another source.'),
         };
-    stream.getVideoTracks()[0]?.addEventListener('ended', () => {
+    const [track] = stream.getVideoTracks();
+    track?.addEventListener('ended', () => {
       if (this.#stream !== stream) return;
       this.close();
-      this.#onLost(new PageError(words));
+      this.onLost(new PageError(words));
     });
+    for (const event of ['mute', 'unmute']) track?.addEventListener(event, () => this.#stream === stream && this.onMuted(event === 'mute'));
   }
 
   #live() {
@@ -171,40 +202,37 @@ export class Source {
     }
   }
 
+  /** Let a picture go that is not wanted any more, unless it is what is shown. @param {ImageBitmap} bitmap */
+  release(bitmap) {
+    if (bitmap === this.#bitmap) this.close();
+    bitmap.close();
+  }
+
   /** Let the camera or the screen go and show nothing. */
   close() {
     this.pause();
     if (this.#stream) stopTracks(this.#stream);
     this.#stream = null;
-    this.#bitmap = null;
+    this.#small?.close();
+    this.#bitmap = this.#small = null;
     this.kind = '';
     this.#video.srcObject = null;
     this.#video.removeAttribute('src');
     this.cover(null);
   }
 
-  /** What is to be seen now; null while there is no picture. */
-  get view() {
-    const video = this.#video;
-    if (this.#bitmap) return { picture: this.#bitmap, width: this.#bitmap.width, height: this.#bitmap.height };
-    if (video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return null;
-    return { picture: video, width: video.videoWidth, height: video.videoHeight };
+  get #hasPicture() {
+    return this.#bitmap !== null || this.#video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
   }
 
   /**
    * Look at what is to be seen now, without taking it.
    *
-   * @param {LumaReader} reader
-   * @returns {Promise<Luma | null>} null while there is no picture
+   * @returns {Promise<Look | null>} null while there is no picture
    */
-  async look(reader) {
-    const copy = await this.#copy();
-    const seen = copy ? { picture: copy, width: copy.width, height: copy.height } : this.view;
-    try {
-      return seen && reader.read(seen.picture, seen.width, seen.height);
-    } finally {
-      copy?.close();
-    }
+  async look() {
+    const frame = this.#hasPicture ? (this.#small ?? (await this.#frame(SMALL))) : null;
+    return frame && this.#see(frame, null);
   }
 
   /**
@@ -212,35 +240,40 @@ export class Source {
    *
    * @param {AbortSignal} signal
    * @param {number} longest how many pixels its longer edge may have; 0: as many as there are
-   * @returns {Promise<ImageBitmap>} to be transferred or closed
+   * @returns {Promise<Look & { picture: ImageBitmap }>} to be transferred or closed
    * @throws {PageError} no picture comes any more
    */
   async grab(signal, longest) {
     await this.#untilPicture(signal);
     if (!this.#bitmap) await this.#freshFrame();
-    const copy = await this.#copy();
-    const picture = copy ?? this.view?.picture ?? this.#video; // without a picture the browser says why there is none
-    const { width, height } = copy ?? this.view ?? { width: 0, height: 0 };
-    const scale = longest ? longest / Math.max(width, height) : 1;
-    if (!(scale < 1)) return copy ?? createImageBitmap(picture);
-    const size = { resizeWidth: Math.round(width * scale), resizeHeight: Math.round(height * scale) };
-    try {
-      return await createImageBitmap(picture, { ...size, resizeQuality: 'high' });
-    } finally {
-      copy?.close();
-    }
+    const seen = await this.#see(this.#bitmap ?? (await this.#frame(longest)), longest);
+    return /** @type {Look & { picture: ImageBitmap }} */ (seen);
   }
 
-  /** The frame of the video that is to be seen; null where there is none, or it cannot be copied. */
-  async #copy() {
-    return this.view?.picture === this.#video ? copyFrame(this.#video) : null;
+  /** What the video shows, to be handed over. @param {number} longest where it has to be drawn @returns {Promise<VideoFrame | ImageBitmap>} */
+  async #frame(longest) {
+    const video = this.#video;
+    return openFrame(video) ?? createImageBitmap(video, smaller(video.videoWidth, video.videoHeight, longest));
+  }
+
+  /** @param {VideoFrame | ImageBitmap} frame @param {number | null} longest @returns {Promise<Look>} */
+  async #see(frame, longest) {
+    const stays = frame === this.#bitmap || frame === this.#small;
+    this.#eyes ??= new Bridge(new URL('./eyes.js', import.meta.url));
+    try {
+      return await this.#eyes.request('look', { frame, fit: this.#fit, longest }, { transfer: stays ? [] : [frame] });
+    } catch (error) {
+      this.#eyes?.terminate();
+      this.#eyes = null; // the next look has new ones
+      throw error;
+    }
   }
 
   /** A seek (each turn of `loop` is one) or an underrun takes the picture away for a while. @param {AbortSignal} signal */
   async #untilPicture(signal) {
     const video = this.#video;
     const latest_ms = performance.now() + PICTURE_WITHIN_MS;
-    while (!this.view) {
+    while (!this.#hasPicture) {
       const left_ms = latest_ms - performance.now();
       if (left_ms <= 0) {
         throw new PageError({
@@ -265,6 +298,12 @@ export class Source {
       }, FRESH_FRAME_MS);
     });
   }
+}
+
+/** @param {number} width @param {number} height @param {number} longest 0: as it is @returns {ImageBitmapOptions} */
+function smaller(width, height, longest) {
+  const scale = longest / Math.max(width, height);
+  return longest && scale < 1 ? { resizeWidth: Math.round(width * scale), resizeHeight: Math.round(height * scale), resizeQuality: 'high' } : {};
 }
 
 /** @param {MediaStream} stream */

@@ -6,12 +6,10 @@
 /** @import { Settings } from './settings.js' */
 
 import { Announcer } from '../../shared/announcer.js';
-import { language, onLanguage, t } from '../../shared/language.js';
+import { language, later, onLanguage, t } from '../../shared/language.js';
+import { languageOf } from '../../shared/sentences.js';
 import { Speech, canSpeak, localVoices } from '../../shared/speech.js';
-import { byRole, part } from '../../shared/state.js';
-
-/** Captions come in the language of the model. */
-const CAPTIONS = { lang: 'en' };
+import { byRole, part, say } from '../../shared/state.js';
 
 export class Speaking {
   #announcer = new Announcer(byRole('announcer', HTMLElement));
@@ -40,7 +38,7 @@ export class Speaking {
 
   /** A caption of the live loop. @param {string} text @param {string} scene */
   caption(text, scene) {
-    if (!this.#quiet) this.#announcer.announce(text, { ...CAPTIONS, scene });
+    if (!this.#quiet) this.#announcer.announce(text, { lang: languageOf(text), scene });
   }
 
   /** A sentence of the page about the picture. @param {string} text */
@@ -50,7 +48,7 @@ export class Speaking {
 
   /** What the visitor has asked for, in the words of the model or of the page. @param {string} text @param {{ own?: boolean, scene?: string }} [about] */
   answer(text, { own = false, scene = '' } = {}) {
-    this.#announcer.answer(text, own ? {} : { ...CAPTIONS, scene });
+    this.#announcer.answer(text, { lang: own ? '' : languageOf(text), scene });
   }
 
   /** What was said last. */
@@ -73,7 +71,7 @@ export class Speaking {
     if (name !== 'speak') return;
     const speaks = settings.get('speak') === 'voice' && canSpeak();
     this.#quiet = settings.get('speak') === 'nobody';
-    this.#announcer.sink = speaks ? (sentence, asked) => this.#speech.say(sentence, asked) : null;
+    this.#announcer.sink = speaks ? (sentence, asked) => this.#say(sentence, asked) : null;
     part(document, 'voice').hidden = !speaks;
     if (speaks) this.#try();
     else this.silence();
@@ -81,7 +79,15 @@ export class Speaking {
 
   /** Say something right away: where speech needs a click first (iOS), this is the click. */
   #try() {
-    if (navigator.userActivation?.hasBeenActive ?? true) this.#speech.say({ text: t('This is the voice.'), lang: language() }, true);
+    if (navigator.userActivation?.hasBeenActive ?? true) this.#say({ text: t('This is the voice.'), lang: language() }, true);
+  }
+
+  /** @param {{ text: string, lang: string }} sentence @param {boolean} atOnce */
+  #say(sentence, atOnce) {
+    const silent = !this.#speech.say(sentence, atOnce);
+    const note = part(document, 'no-voice');
+    if (silent && note.hidden) say(later('No caption is spoken: this device has no voice of its own.'));
+    note.hidden = !silent;
   }
 
   #listVoices() {

@@ -11,6 +11,7 @@
 
 import { blankPicture, keepSize, readPicture } from '../../shared/picture.js';
 import { withRuntime } from '../../shared/runtime.js';
+import { firstSentence } from '../../shared/sentences.js';
 import { serve } from '../../shared/serve.js';
 import { firstInputs, nextInputs } from './prompting.js';
 
@@ -32,6 +33,11 @@ class ConversationLost extends Error {
 /** The picture and the turns together are as long as the model can take. */
 class ConversationFull extends Error {
   name = 'ConversationFull';
+}
+
+/** The question leaves no room for an answer. */
+class QuestionTooLong extends Error {
+  name = 'QuestionTooLong';
 }
 
 /** @param {LoadJob} job @param {Transformers} transformers @param {Options} options */
@@ -66,9 +72,6 @@ function yieldBetweenTokens(model) {
   };
 }
 
-/** A sentence has ended and the next has begun. */
-const FIRST_SENTENCE = /^\s*\S.*?[.!?。！？]["”’)]?(?=\s)/su;
-
 /**
  * Go on from these inputs, greedily.
  *
@@ -90,7 +93,7 @@ async function generate({ transformers, tokenizer, model }, inputs, { max_new_to
     skip_special_tokens: true,
     callback_function: (piece) => {
       written += piece;
-      if (brief && FIRST_SENTENCE.test(written)) interrupt();
+      if (brief && firstSentence(written)) interrupt();
       onText?.(piece);
     },
     token_callback_function: () => {
@@ -109,7 +112,7 @@ async function generate({ transformers, tokenizer, model }, inputs, { max_new_to
     const prompt_length = /** @type {number} */ (inputs.input_ids.dims.at(-1));
     const answer = sequences.slice(null, [prompt_length, /** @type {number} */ (sequences.dims.at(-1))]);
     const [sentence = ''] = tokenizer.batch_decode(answer, { skip_special_tokens: true });
-    const text = ((brief && FIRST_SENTENCE.exec(`${sentence} `)?.[0]) || sentence).trim();
+    const text = (brief && firstSentence(sentence, true)) || sentence.trim();
     const cut = tokens >= max_new_tokens && !stop.interrupted;
     return { text, tokens, first_token_ms, total_ms: performance.now() - started, cut, sequences, past_key_values: output.past_key_values };
   } finally {
@@ -128,7 +131,10 @@ async function generate({ transformers, tokenizer, model }, inputs, { max_new_to
 async function caption(model, picture, { prompt, ...options }) {
   const started = performance.now();
   const inputs = await firstInputs(model.processor, picture, [], prompt);
-  const { sequences: _sequences, past_key_values, ...result } = await generate(model, inputs, { ...options, started });
+  const limit = model.manifest.context.text_tokens || Infinity;
+  const max_new_tokens = Math.min(options.max_new_tokens, limit - inputs.input_ids.dims.at(-1));
+  if (max_new_tokens < 1) throw new QuestionTooLong('The question is longer than the model can follow.');
+  const { sequences: _sequences, past_key_values, ...result } = await generate(model, inputs, { ...options, max_new_tokens, started });
   await past_key_values.dispose();
   return result;
 }
