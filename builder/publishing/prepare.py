@@ -92,13 +92,15 @@ def _model_folder(model: str | None, page: str, report: Report) -> Path:
 
 
 def _finished(folder: Path, report: Report) -> Path:
-    """A web model gets dtypes and measurements where it has none."""
+    """A web model gets dtypes and measurements where it has none: export leaves fp32 for every tier, and no budget."""
     from builder.quantize import quantize
     from builder.verify import verify
 
-    if not read_manifest(folder).tiers:
+    if read_manifest(folder).budget is None:
         report(f"quantizing {folder.name}")
-        quantize(folder, dtypes=DTYPES, every=False, report=report)
+        quantize(folder, every=False, report=report)
+    variants = [v for variants in read_manifest(folder).components.values() for v in variants.values()]
+    if any(variant.error is None and variant.fault is None for variant in variants):
         report(f"verifying {folder.name}")
         verify(folder, report=report)
     return folder

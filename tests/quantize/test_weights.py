@@ -169,7 +169,8 @@ def test_candidates_fit_the_graph_and_are_named_apart() -> None:
         assert {recipe.dtype for recipe in found} == {dtype}
     assert {recipe.pointwise_bits for recipe in candidates(encoder, "q4")} == {4, 8}
     assert {recipe.depthwise for recipe in candidates(encoder, "q4")} == {"int8", "fp16"}
-    assert {recipe.block_size for recipe in candidates(encoder, "q4", any_block=True)} == {32}
+    assert {recipe.block_size for recipe in candidates(encoder, "q4")} == {32}
+    assert {recipe.block_size for recipe in candidates(encoder, "q4", any_block=True)} == {32, 64, 128}
     assert {(r.pointwise_bits, r.depthwise, r.block_size) for r in candidates(decoder, "q4")} == {(None, "fp32", 32)}
     assert {recipe.block_size for recipe in candidates(decoder, "q4", any_block=True)} == {32, 64, 128}
     assert {recipe.block_size for recipe in candidates(table, "q4")} == {32, 64, 128}

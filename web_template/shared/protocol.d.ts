@@ -24,6 +24,10 @@ export interface FileEntry {
 /** One component of a model in one dtype; `data` lists its external data files, empty when it has none. */
 export interface Variant extends FileEntry {
   data: FileEntry[];
+  /** Why it cannot be used at all, where it cannot. */
+  fault?: string | null;
+  /** Whether it computes in 16 bits, whatever its name says. */
+  needs_f16?: boolean;
   /** Why it gives wrong answers on WebGPU, where it does. */
   not_on_webgpu?: string | null;
   /** What one buffer of the graphics processor must hold at least. */
