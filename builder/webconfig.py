@@ -1,7 +1,7 @@
 """The part of config.json that tells transformers.js what to load: dtypes and files of external data.
 
-export writes it for fp32, quantize and verify again when they have chosen the tiers. What the pages load is in the manifest; this is
-for everybody else, who loads the folder by its name alone.
+export writes it for fp32, quantize and verify again when they have chosen the tiers. What the pages load is in the
+manifest; this is for everybody else, who loads the folder by its name alone.
 """
 
 from __future__ import annotations

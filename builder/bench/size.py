@@ -46,8 +46,8 @@ def _run(setting: Setting) -> Outcome:
         measures=tuple(measures),
         goals=tuple(goals),
         notes=(
-            "Graphs are the ONNX files with their data, by which the published models are compared; goals are for all that "
-            "a visitor downloads but the browser runtime: tokenizer and settings too. MB are 10⁶ bytes.",
+            "Graphs are the ONNX files with their data, as the published sizes count them. Goals are for all that a "
+            "visitor downloads but the browser runtime: tokenizer and settings too. MB are 10⁶ bytes.",
             *(f"{files.architecture}, {files.label}: {files.source}." for files in cited),
         ),
     )

@@ -96,11 +96,14 @@ def _finished(folder: Path, report: Report) -> Path:
     from builder.quantize import quantize
     from builder.verify import verify
 
-    if read_manifest(folder).budget is None:
+    manifest = read_manifest(folder)
+    plain = all(dtype == "fp32" for dtypes in manifest.tiers.values() for dtype in dtypes.values())
+    if plain and manifest.budget is None:
         report(f"quantizing {folder.name}")
         quantize(folder, every=False, report=report)
-    variants = [v for variants in read_manifest(folder).components.values() for v in variants.values()]
-    if any(variant.error is None and variant.fault is None for variant in variants):
+        manifest = read_manifest(folder)
+    variants = [variant for variants in manifest.components.values() for variant in variants.values()]
+    if manifest.budget is not None and any(v.error is None and v.fault is None for v in variants):
         report(f"verifying {folder.name}")
         verify(folder, report=report)
     return folder

@@ -88,6 +88,22 @@ def test_decoder_has_ranges_and_logits_of_every_layer() -> None:
     assert "logits" in ranges.greatest
 
 
+def test_ranges_are_recorded_on_several_pictures_and_on_a_step_of_a_filled_cache() -> None:
+    folder = model_dir("scenes-vlm")
+    manifest = read_manifest(folder)
+    reference = Reference(folder, manifest)
+    assert len(reference.runs("vision_encoder")) == len(reference.pixels) > 1
+    prompt, step = reference.runs("decoder_model_merged")
+    caches = [name for name in step if name.startswith("past_key_values.")]
+    assert caches
+    assert all(prompt[name].shape[2] == 0 for name in caches)
+    assert {step[name].shape[2] for name in caches} == {prompt["inputs_embeds"].shape[1] - 1}
+    assert step["inputs_embeds"].shape[1] == 1
+    path = folder / manifest.components["decoder_model_merged"]["fp32"].path
+    both, once = record_ranges(path, reference.runs("decoder_model_merged")), record_ranges(path, prompt)
+    assert once.greatest[caches[0]] == 0 < both.greatest[caches[0]]
+
+
 def test_a_twin_has_the_range_of_its_tensor() -> None:
     ranges = Ranges(greatest={"conv": 4e4}, logits={})
     node = helper.make_node("Gelu", ["conv.channels_last"], ["gelu.channels_last"], name="g")

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from builder.embedded import model_dir
 from builder.errors import QuantizeError
@@ -180,3 +180,24 @@ def test_label_tells_all_choices() -> None:
     recipe = Recipe(dtype="q4f16", method="k_quant", pointwise_bits=4, depthwise="int8", eight_share=0.02)
     assert recipe.label() == "q4f16 k-quant b32 asym, smallest 2% at 8 bits, 1x1 at 4 bits, kernels int8"
     assert Recipe.default("fp16").label() == "fp16"
+
+
+def test_gemm_with_an_empty_bias_has_none() -> None:
+    weight = np.random.default_rng(0).normal(size=(32, 64)).astype(np.float32)
+    model = make_graph(
+        [helper.make_node("Gemm", ["x", "w", ""], ["y"], transB=1)], {"x": ["n", 64]}, {"y": ["n", 32]}, {"w": weight}
+    )
+    feeds = {"x": np.random.default_rng(1).normal(size=(3, 64)).astype(np.float32)}
+    made = convert(copy_of(model), Recipe(dtype="q8"))
+    assert "Add" not in operators(made)
+    assert distance(answer(made, feeds), answer(model, feeds)) < 0.02
+
+
+def test_weight_in_a_constant_node_is_quantized_like_any_other() -> None:
+    weight = np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32)
+    nodes = [
+        helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(weight)),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    made = convert(make_graph(nodes, {"x": ["n", 64]}, {"y": ["n", 32]}, {}), Recipe(dtype="q4"))
+    assert operators(made) == {"MatMulNBits": 1}
