@@ -23,7 +23,7 @@ from builder.logs import quiet_libraries
 PACKAGE = Path(__file__).parents[1]
 SHARED = tuple(path.name for path in sorted(PACKAGE.glob("*.py")))
 SOURCES = {
-    "export": ("export", "families", "hub", *SHARED),
+    "export": ("export", "embedded", "families", "hub", *SHARED),
     "quantize": ("quantize", "embedded", *SHARED),
     "verify": ("verify", "embedded", "reports", *SHARED),
 }
