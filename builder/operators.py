@@ -19,6 +19,8 @@ DynamicQuantizeLSTM, QuantizeLinear, MatMulIntegerToFloat, ConvInteger, ... Thei
 STORED = frozenset({"DequantizeLinear", "GatherBlockQuantized", "MatMulBnb4", "MatMulNBits"})
 """Operators whose weights alone are few bits."""
 DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
+TWIN = ".channels_last"
+"""Ends the name of a tensor that holds another's values in another layout (quantize/convolutions.py)."""
 FLOAT16 = (10, 16)
 """TensorProto's float16 and bfloat16."""
 

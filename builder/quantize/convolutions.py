@@ -11,9 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from builder.operators import inner_nodes
+from builder.operators import TWIN, inner_nodes
 from builder.quantize.blocks import quantize_blocks
-from builder.quantize.ranges import TWIN
 from builder.quantize.recipe import Recipe
 from builder.quantize.weights import block_tensors, pays, product_node, replace_nodes, small_ones
 

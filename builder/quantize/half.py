@@ -13,8 +13,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from builder.measurements import KeptNode
-from builder.operators import inner_nodes
-from builder.quantize.ranges import TWIN, Ranges
+from builder.operators import TWIN, inner_nodes
+from builder.quantize.ranges import Ranges
 from builder.quantize.weights import name_nodes, replace_nodes
 
 CACHE_PREFIXES = ("past_key_values.", "present.")

@@ -19,13 +19,12 @@ from onnx import TensorProto, helper, numpy_helper
 from builder.errors import QuantizeError
 from builder.graphs import load_graph
 from builder.measurements import KeptNode
+from builder.operators import TWIN
 from builder.quantize.weights import name_nodes
 
 HALF_LARGEST = 65504.0
 SAFE_LARGEST = HALF_LARGEST / 2
 """Other pictures and texts may reach further than the calibration inputs."""
-TWIN = ".channels_last"
-"""Ends the name of a tensor that holds another's values in another layout."""
 ATTENTION = ("GroupQueryAttention", "MultiHeadAttention")
 
 

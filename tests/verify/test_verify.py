@@ -15,8 +15,10 @@ from builder.embedded import model_dir
 from builder.errors import ModelError, VerifyError
 from builder.graphs import load_graph
 from builder.manifest import SUFFIXES, Budget, file_entry, file_sha256, read_manifest, write_manifest
+from builder.parity import Reference
 from builder.quantize import convert, quantize
 from builder.quantize.recipe import Recipe
+from builder.taps import layer_outputs, relative_error, run_tapped
 from builder.tiers import BUDGETS, QUICK
 from builder.verify import verify
 
@@ -148,6 +150,19 @@ def convert_to(folder: Path, component: str, dtype: str) -> None:
     """Write a variant that quantize did not choose."""
     graph = convert(load_graph(folder / "onnx" / f"{component}.onnx"), Recipe(dtype=dtype, pointwise_bits=8))
     onnx.save(graph, str(folder / "onnx" / f"{component}{SUFFIXES[dtype]}.onnx"))
+
+
+def test_layers_that_were_turned_channels_last_are_compared_too(tmp_path: Path) -> None:
+    folder = another(tmp_path)
+    convert_to(folder, "vision_model", "q8")
+    plain, made = (folder / "onnx" / f"vision_model{suffix}.onnx" for suffix in ("", SUFFIXES["q8"]))
+    names = layer_outputs(plain)
+    feeds = Reference(folder, read_manifest(folder), components=["vision_model"]).one_run("vision_model")
+    wanted, got = run_tapped(plain, feeds, names), run_tapped(made, feeds, names)
+    turned = [node for node in load_graph(made).graph.node if node.output[0].endswith(".channels_last")]
+    assert turned
+    assert list(got) == names
+    assert all(relative_error(got[name], wanted[name]) < 0.1 for name in names)
 
 
 def test_float16_graph_under_another_name_goes_only_where_the_adapter_has_it(tmp_path: Path) -> None:
