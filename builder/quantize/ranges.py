@@ -111,7 +111,9 @@ def _constants(model: onnx.ModelProto, folder: Path) -> Iterator[tuple[str, np.n
     """Every float constant of the main graph, with its values."""
     for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT:
-            yield tensor.name, numpy_helper.to_array(tensor, str(folder))
+            single = TensorProto()
+            single.CopyFrom(tensor)  # to_array puts external data into the tensor that it is given
+            yield tensor.name, numpy_helper.to_array(single, str(folder))
     for node in model.graph.node:
         for attribute in node.attribute if node.op_type == "Constant" else ():
             if attribute.name in ("value_float", "value_floats"):

@@ -14,7 +14,7 @@ from builder.errors import ModelError, QuantizeError
 from builder.graphs import load_graph, save_graph
 from builder.manifest import read_manifest
 from builder.parity import Reference
-from builder.quantize.ranges import SAFE_LARGEST, Ranges, record_ranges
+from builder.quantize.ranges import SAFE_LARGEST, Ranges, _constants, record_ranges
 from tests.quantize._graphs import make_graph
 
 
@@ -53,6 +53,20 @@ def test_weights_beside_the_graph_are_found(tmp_path: Path) -> None:
     ranges = record_ranges(path, {"pixel_values": np.ones((1, 3, 128, 128), np.float32)})
     assert len(ranges.greatest) > 100
     assert max(ranges.greatest.values()) > 1
+
+
+def test_constants_beside_the_graph_are_looked_at_and_left_there(tmp_path: Path) -> None:
+    weight = np.full((64, 64), 0.01, np.float32)
+    weight[3, 3] = -1e5
+    path = tmp_path / "far.onnx"
+    model = make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": ["n", 64]}, {"y": ["n", 64]}, {"w": weight}
+    )
+    save_graph(model, path, chunk_bytes=2**10)
+    assert record_ranges(path, {"x": np.zeros((1, 64), np.float32)}).constants == {"w": 1e5}
+    plain = load_graph(path, weights=False)
+    assert dict(_constants(plain, tmp_path))["w"][3, 3] == -1e5
+    assert not plain.graph.initializer[0].raw_data
 
 
 def test_attention_logits_are_bounded_by_the_lengths_of_queries_and_keys(tmp_path: Path) -> None:
