@@ -7,7 +7,8 @@ Scores are shares from 0 to 1:
 
 - ``same_answers``: answers that are fp32's, token by token; ``same_tokens``: tokens of fp32's answers up to the first
   that differs, the end mark among them.
-- ``right_answers``: answers that are the expected ones, where they are known.
+- ``right_answers``: answers that are the expected ones, where they are known; ``right_words``: the words that answer
+  and expectation share, as a mean of precision and recall (F1), for captions that nobody words twice alike.
 - ``image_cosine``, ``text_cosine``: mean cosine of vectors to fp32's.
 - ``ranking``: Spearman's rank correlation with fp32's order of the pictures, averaged over queries (captions where
   there are any, else each picture among the others); ``same_first``: queries whose best picture is fp32's.
@@ -17,16 +18,19 @@ Scores are shares from 0 to 1:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from builder.errors import VerifyError
 from builder.manifest import Manifest, Quality
-from builder.tasks import embed, pixel_values, read_tokenizer, write_answers
+from builder.parity import image_count
+from builder.tasks import embed, fit_picture, pixel_values, read_tokenizer, write_answers
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 SCENES = 100
@@ -79,38 +83,61 @@ def held_out(manifest: Manifest, *, count: int = SCENES) -> EvaluationSet | None
     return EvaluationSet(source="held-out scenes", examples=tuple(examples))
 
 
-def read_folder(folder: Path, manifest: Manifest, *, report: Report | None = None) -> EvaluationSet:
-    """Read the user's pictures, sorted by name; those that cannot be read are named to ``report`` and left out.
+def read_folder(
+    folder: Path, manifest: Manifest, *, most: int = MOST_PICTURES, report: Report | None = None
+) -> EvaluationSet:
+    """Read the user's first ``most`` pictures by name, each brought to the model's size at once.
+
+    Those that cannot be read are named to ``report`` and left out.
 
     Raises:
         VerifyError: there is no such folder, no readable picture in it, or captions.json is no object of texts.
     """
     if not folder.is_dir():
         raise VerifyError(f"{folder} is no folder of pictures", hint="give a folder with .jpg or .png files in it")
-    captions = _captions(folder)
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith("."))
-    if len(paths) > MOST_PICTURES and report is not None:
-        report(f"of {len(paths)} pictures in {folder} the first {MOST_PICTURES} are used")
+    try:
+        captions = _captions(folder)
+        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith("."))
+    except OSError as error:
+        raise VerifyError(f"{folder} cannot be read: {error}", hint="give a folder that you may read") from error
     question = manifest.prompts[0].text if manifest.prompts else "Describe the picture."
     examples, unreadable = list[Example](), list[str]()
-    for path in paths[:MOST_PICTURES]:
+    for path in paths:
+        if len(examples) == most:
+            break
         try:
-            with Image.open(path) as opened:
-                picture = opened.convert("RGB")
+            picture = Image.fromarray(fit_picture(_open(path), manifest.image))
+            caption = _caption(path, captions)
         except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
             unreadable.append(path.name)
             if report is not None:
                 report(f"{path.name} cannot be read as a picture and is left out: {error}")
             continue
-        beside = path.with_suffix(".txt")
-        caption = captions.get(path.name, captions.get(path.stem))
-        if caption is None and beside.is_file():
-            caption = beside.read_text(encoding="utf-8", errors="replace").strip() or None
         examples.append(Example(name=path.name, picture=picture, caption=caption, questions=((question, caption),)))
     if not examples:
         found = f"; {len(unreadable)} files look like pictures and cannot be read" if unreadable else ""
         raise VerifyError(f"{folder} holds no picture that can be read{found}", hint="put .jpg or .png files into it")
+    if report is not None and len(examples) < len(paths):
+        report(f"{len(examples)} of {len(paths)} pictures in {folder.name} are used")
     return EvaluationSet(source=folder.name, examples=tuple(examples), unreadable=tuple(unreadable))
+
+
+def _open(path: Path) -> Image.Image:
+    """A picture as 8-bit RGB, turned upright; 16 bits become 8 as browsers make them, not white."""
+    with Image.open(path) as opened:
+        if opened.mode.startswith("I"):
+            values = np.asarray(opened, np.float32) / 257
+            return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8)).convert("RGB")
+        return ImageOps.exif_transpose(opened).convert("RGB")
+
+
+def _caption(path: Path, captions: Mapping[str, str]) -> str | None:
+    """What is known of a picture; an empty text says nothing of it."""
+    beside = path.with_suffix(".txt")
+    text = captions.get(path.name, captions.get(path.stem))
+    if text is None and beside.is_file():
+        text = beside.read_text(encoding="utf-8-sig", errors="replace")
+    return (text or "").strip() or None
 
 
 def _captions(folder: Path) -> Mapping[str, str]:
@@ -118,7 +145,7 @@ def _captions(folder: Path) -> Mapping[str, str]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors begin a file with a mark
     except ValueError as error:
         raise VerifyError(f"{path} is no JSON: {error}", hint='write {"cup.jpg": "a red cup"}, or delete it') from error
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
@@ -127,13 +154,13 @@ def _captions(folder: Path) -> Mapping[str, str]:
 
 
 def calibration_pixels(model_dir: Path, manifest: Manifest, folder: Path, report: Report | None = None) -> np.ndarray:
-    """The user's pictures as the model gets them, float32 [pictures, 3, H, W], to measure candidates on.
+    """As many of the user's pictures as are measured on, as the model gets them: float32 [pictures, 3, H, W].
 
     Raises:
         VerifyError: see `read_folder`.
     """
-    found = read_folder(folder, manifest, report=report)
-    return pixel_values(model_dir, manifest, [example.picture for example in found.examples[:8]])
+    found = read_folder(folder, manifest, most=image_count(manifest), report=report)
+    return pixel_values(model_dir, manifest, [example.picture for example in found.examples])
 
 
 class Evaluator:
@@ -141,11 +168,15 @@ class Evaluator:
 
     def __init__(self, model_dir: Path, manifest: Manifest, examples: EvaluationSet) -> None:
         self.model_dir, self.manifest, self.examples = model_dir, manifest, examples
-        self.pixels = pixel_values(model_dir, manifest, [example.picture for example in examples.examples])
         self.captioner = manifest.task == "image-text-to-text"
         plain = dict.fromkeys(manifest.components, "fp32")
         self.answers = self._answers(plain) if self.captioner else []
         self.vectors = None if self.captioner else self._vectors(plain)
+
+    def _pixels(self) -> Iterator[np.ndarray]:
+        """The pictures one by one: 500 of 1,024 pixels a side take 6 GB as floats."""
+        for example in self.examples.examples:
+            yield pixel_values(self.model_dir, self.manifest, [example.picture])[0]
 
     def evaluate(self, dtypes: Mapping[str, str]) -> Quality:
         """Scores of one dtype per component, beside fp32's."""
@@ -175,7 +206,7 @@ class Evaluator:
 
     def _answers(self, dtypes: Mapping[str, str]) -> list[list[int]]:
         asked = [[question for question, _ in example.questions] for example in self.examples.examples]
-        found = write_answers(self.model_dir, self.manifest, dtypes, self.pixels, asked)
+        found = write_answers(self.model_dir, self.manifest, dtypes, self._pixels(), asked)
         return [answer for answers in found for answer in answers]
 
     def _captions(self, dtypes: Mapping[str, str]) -> tuple[dict[str, float], dict[str, float]]:
@@ -186,19 +217,22 @@ class Evaluator:
             "same_tokens": sum(_common(a, b) for a, b in pairs) / sum(len(b) + 1 for _, b in pairs),
         }
         expected = [answer for example in self.examples.examples for _, answer in example.questions]
-        if not any(answer is not None for answer in expected):
+        if not any(expected):
             return scores, {}
-        right, plain = self._right(got, expected), self._right(self.answers, expected)
-        return {**scores, "right_answers": right}, {"right_answers": plain}
+        plain = self._right(self.answers, expected)
+        return {**scores, **self._right(got, expected)}, plain
 
-    def _right(self, answers: Sequence[list[int]], expected: Sequence[str | None]) -> float:
+    def _right(self, answers: Sequence[list[int]], expected: Sequence[str | None]) -> dict[str, float]:
         tokenizer = read_tokenizer(self.model_dir)
         pairs = [(tokenizer.decode(a).strip(), e.strip()) for a, e in zip(answers, expected, strict=True) if e]
-        return float(np.mean([answer == wanted for answer, wanted in pairs]))
+        return {
+            "right_answers": float(np.mean([answer == wanted for answer, wanted in pairs])),
+            "right_words": float(np.mean([_shared_words(answer, wanted) for answer, wanted in pairs])),
+        }
 
     def _vectors(self, dtypes: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray]:
         texts = [example.caption for example in self.examples.examples if example.caption]
-        return embed(self.model_dir, self.manifest, dtypes, self.pixels, texts)
+        return embed(self.model_dir, self.manifest, dtypes, self._pixels(), texts)
 
     def _rankings(self, dtypes: Mapping[str, str]) -> tuple[dict[str, float], dict[str, float]]:
         assert self.vectors is not None
@@ -232,6 +266,13 @@ def _common(got: Sequence[int], want: Sequence[int]) -> int:
         if a != b:
             return at
     return len(want) + 1 if len(got) == len(want) else min(len(got), len(want))
+
+
+def _shared_words(answer: str, wanted: str) -> float:
+    """F1 of the words of two texts, as SQuAD counts it: small letters, without punctuation."""
+    got, want = (Counter(re.findall(r"\w+", text.lower())) for text in (answer, wanted))
+    shared = sum((got & want).values())
+    return 2 * shared / max(got.total() + want.total(), 1)
 
 
 def _among_others(rows: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import onnx
@@ -11,6 +12,7 @@ from onnx import helper
 
 from builder.errors import ModelError
 from builder.manifest import TensorSpec, Variant, file_entry
+from builder.operators import foreign_operators, needs_half, webgpu_fault
 
 
 def load_graph(path: Path, *, weights: bool = True) -> onnx.ModelProto:
@@ -96,8 +98,13 @@ def tensor_specs(values: object) -> tuple[TensorSpec, ...]:
 
 
 def read_variant(folder: Path, path: str) -> Variant:
-    """Describe one ONNX file of a web model."""
+    """Describe one ONNX file of a web model, and say of its operators who can run it.
+
+    Raises:
+        ModelError: see `load_graph`.
+    """
     model = load_graph(folder / path, weights=False)
+    foreign = foreign_operators(model)
     entry = file_entry(folder, path)
     return Variant(
         path=path,
@@ -106,4 +113,19 @@ def read_variant(folder: Path, path: str) -> Variant:
         inputs=tensor_specs(model.graph.input),
         outputs=tensor_specs(model.graph.output),
         data=tuple(file_entry(folder, f"onnx/{chunk.name}") for chunk in chunk_paths(folder / path)),
+        fault=f"onnxruntime-web does not know {', '.join(foreign)}" if foreign else None,
+        needs_f16=needs_half(model),
+        not_on_webgpu=webgpu_fault(model),
+        largest_tensor_bytes=_largest_tensor(model),
+    )
+
+
+def _largest_tensor(graph: onnx.ModelProto) -> int:
+    """Bytes of the largest weight: what one WebGPU buffer must hold."""
+    return max(
+        (
+            math.ceil(math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+            for tensor in graph.graph.initializer
+        ),
+        default=0,
     )

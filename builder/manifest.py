@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -67,13 +67,15 @@ class Budget:
     """How far from fp32 a variant may be: its lowest cosine and its greatest relative error, see `ErrorMeasure`.
 
     The logits of a decoder may be ``logits`` times as far: only which of them is the greatest counts, while features
-    and vectors are handed on or compared as they are.
+    and vectors are handed on or compared as they are. ``any_block`` lets matrix products have blocks of more than 32
+    values: smaller files, which read a prompt slowly on some devices (quantize/recipe.py).
     """
 
     name: str
     cosine: float
     relative: float
     logits: float = 1.0
+    any_block: bool = False
 
     def of(self, component: str) -> Budget:
         """The budget of one component, with the slack of a decoder."""
@@ -81,7 +83,7 @@ class Budget:
             return self
         # The cosine of an error without a direction is 1 - relative² / 2.
         cosine = 1 - (1 - self.cosine) * self.logits**2
-        return Budget(name=self.name, cosine=cosine, relative=self.relative * self.logits)
+        return replace(self, cosine=cosine, relative=self.relative * self.logits, logits=1.0)
 
     def keeps(self, error: ErrorMeasure | None) -> bool:
         """Whether a measured error stays within; what was not measured does not."""
@@ -106,8 +108,9 @@ class Quality:
 class Variant:
     """One component in one dtype: one ONNX file, its external data, its signature, its measured error.
 
-    ``recipe`` says how quantize made it; None is export's, or somebody else's. ``not_on_webgpu`` is why no WebGPU tier
-    may have it. ``largest_tensor_bytes`` is what one WebGPU buffer must hold at least.
+    ``recipe`` says how quantize made it; None is export's, or somebody else's. ``fault`` is why nobody may have it: it
+    does not load or run, or gives no numbers. ``not_on_webgpu`` is why no WebGPU tier may, ``needs_f16`` keeps it from
+    those without float16. ``largest_tensor_bytes`` is what one WebGPU buffer must hold at least.
     """
 
     path: str
@@ -118,6 +121,8 @@ class Variant:
     data: tuple[FileEntry, ...] = ()
     error: ErrorMeasure | None = None
     recipe: str | None = None
+    fault: str | None = None
+    needs_f16: bool = False
     not_on_webgpu: str | None = None
     largest_tensor_bytes: int | None = None
 
@@ -316,7 +321,8 @@ def write_manifest(model_dir: Path, manifest: Manifest) -> None:
     """
     elsewhere = "copy the model to a folder that you may write to"
     with new_file(model_dir / FILE_NAME, error=ModelError, otherwise=elsewhere) as part:
-        part.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False, allow_nan=False)  # no browser reads NaN
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def parse(kind: Any, value: Any) -> Any:

@@ -7,7 +7,8 @@ writes candidates and ranges, verify the errors by layer.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -47,12 +48,30 @@ class ValueRange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptNode:
+    """A node that float16 variants compute in float32: the tensor that leaves the range, and what it reached."""
+
+    node: str
+    operator: str
+    tensor: str
+    greatest: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measurements:
-    """By component: candidates, ranges, and by dtype the errors of its layers in the graph's order."""
+    """By component: candidates, ranges, nodes kept float32, and by dtype the errors of its layers in the graph's order.
+
+    ``notes`` say of a component what was not done, and why. ``pictures`` is the folder of the user's that candidates
+    were measured on, None for drawn scenes. ``commands`` are those that made the folder, verify's last.
+    """
 
     candidates: Mapping[str, tuple[Candidate, ...]] = field(default_factory=dict)
     ranges: Mapping[str, tuple[ValueRange, ...]] = field(default_factory=dict)
+    kept: Mapping[str, tuple[KeptNode, ...]] = field(default_factory=dict)
     layers: Mapping[str, Mapping[str, tuple[LayerError, ...]]] = field(default_factory=dict)
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pictures: str | None = None
+    commands: tuple[str, ...] = ()
 
 
 def read_measurements(model_dir: Path) -> Measurements:
@@ -81,3 +100,11 @@ def write_measurements(folder: Path, measurements: Measurements) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def command_line(verb: str, model_dir: Path, options: Sequence[str]) -> str:
+    """A command as somebody would type it, for the report; a folder that is still being made has its later name."""
+    name = model_dir.resolve().name
+    if name.endswith(".part"):
+        name = name.removeprefix(".").removesuffix(".part")
+    return shlex.join(["webgpu-demo", verb, name, *options])

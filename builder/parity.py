@@ -7,7 +7,8 @@ made of fp32 embeddings and image features, followed by one step on the cache th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Container, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +19,39 @@ from builder.manifest import DECODER, ErrorMeasure, Manifest, TensorSpec
 from builder.sessions import Session
 
 IMAGES = 4
+LARGE_IMAGES = 2
 CAPTIONS = 4
 PROMPT_TOKENS = 12
 IMAGE_ROWS = 256
+STEPS = 4
+"""Rows of a decoder's prompt that it reads one by one."""
 Arrays = Mapping[str, np.ndarray]
 
 
-def decode_steps(session: Session, embeds: np.ndarray, split: int) -> np.ndarray:
-    """Logits after a prompt of ``split`` rows and after each further row, on the cache: [steps, vocabulary]."""
+def decode_steps(session: Session, embeds: np.ndarray, split: int) -> tuple[np.ndarray, Arrays]:
+    """Logits after a prompt of ``split`` rows and after each further row, on the cache: [steps, vocabulary].
+
+    Beside them all inputs of the last step.
+    """
     cache: Arrays = session.empty_cache()
-    logits = []
+    logits, feeds = [], cache
     spans = [(0, split), *((at, at + 1) for at in range(split, embeds.shape[1]))]
     for start, stop in spans:
+        feeds = {**_decoder_feeds(session.inputs, embeds[:, start:stop], stop), **cache}
         row, cache = decode(session, embeds[:, start:stop], stop, cache)
         logits.append(row)
-    return np.stack(logits).astype(np.float32)
+    return np.stack(logits).astype(np.float32), feeds
 
 
 def decode(session: Session, embeds: np.ndarray, length: int, cache: Arrays) -> tuple[np.ndarray, Arrays]:
     """Run further rows of a prompt; return the last row's logits [vocabulary] and the cache, now of ``length`` rows."""
+    got = session.run({**_decoder_feeds(session.inputs, embeds, length), **cache})
+    kept = {n.replace("present.", "past_key_values."): v for n, v in got.items() if n.startswith("present.")}
+    return got["logits"][0, -1], kept
+
+
+def _decoder_feeds(names: Container[str], embeds: np.ndarray, length: int) -> Arrays:
+    """What a decoder reads beside its cache, those of it that it has ``names`` for."""
     rows = embeds.shape[1]
     known = {
         "inputs_embeds": embeds,
@@ -44,25 +59,34 @@ def decode(session: Session, embeds: np.ndarray, length: int, cache: Arrays) -> 
         "position_ids": np.arange(length - rows, length)[None],
         "num_logits_to_keep": np.array(1, np.int64),
     }
-    got = session.run({**{name: value for name, value in known.items() if name in session.inputs}, **cache})
-    kept = {n.replace("present.", "past_key_values."): v for n, v in got.items() if n.startswith("present.")}
-    return got["logits"][0, -1], kept
+    return {name: value for name, value in known.items() if name in names}
 
 
 class Reference:
     """Fixed inputs of every component and what the fp32 graphs answer to them; one graph at a time is in memory.
 
     ``pixels`` float32 [images, 3, H, W] are pictures of the user's, ready for the model, in place of drawn scenes.
+    ``components`` are those to run; a decoder among them needs the table of embeddings, and reads words alone where no
+    picture encoder is.
     """
 
-    def __init__(self, model_dir: Path, manifest: Manifest, *, pixels: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        model_dir: Path,
+        manifest: Manifest,
+        *,
+        pixels: np.ndarray | None = None,
+        components: Collection[str] | None = None,
+    ) -> None:
         self.pixels = scene_pixels(model_dir, manifest) if pixels is None else pixels[: image_count(manifest)]
         self.manifest = manifest
         self.feeds: dict[str, Arrays] = {}
         self.outputs: dict[str, Arrays] = {}
+        self.step: Arrays = {}
         rng = np.random.default_rng(0)
-        words = _Words(model_dir, manifest)
-        order = sorted(manifest.components, key=lambda name: name == DECODER)  # it is fed with the others' answers
+        words = cache(lambda: _Words(model_dir, manifest))  # a picture encoder alone needs no vocabulary
+        chosen = [name for name in manifest.components if components is None or name in components]
+        order = sorted(chosen, key=lambda name: name == DECODER)  # it is fed with the others' answers
         for name in order:
             signature = {spec.name: spec for spec in manifest.components[name]["fp32"].inputs}
             if name == DECODER:
@@ -70,42 +94,56 @@ class Reference:
             else:
                 self.feeds[name] = _feeds(signature, name, self.pixels, manifest, words, rng)
             path = model_dir / manifest.components[name]["fp32"].path
-            self.outputs[name] = self.answer(name, path)
+            self.outputs[name] = self.answer(name, path, keep=True)
             _check_finite(self.outputs[name], path)
 
     def _prompt(self) -> Arrays:
         """The rows of one picture and a few words, as a prompt has them: [1, rows, D]."""
         words = self.outputs["embed_tokens"]["inputs_embeds"]
         width = words.shape[-1]
-        rows = self.outputs["vision_encoder"]["image_features"].reshape(-1, width)[:IMAGE_ROWS]
         words = words.reshape(-1, width)[: 2 * PROMPT_TOKENS]
+        if "vision_encoder" not in self.outputs:
+            return {"inputs_embeds": words[None]}
+        rows = self.outputs["vision_encoder"]["image_features"].reshape(-1, width)[:IMAGE_ROWS]
         return {"inputs_embeds": np.concatenate([rows, words])[None]}
 
-    def answer(self, component: str, path: Path) -> Arrays:
-        """What one file of ``component`` answers to the fixed inputs."""
-        session, feeds = Session(path), self.feeds[component]
-        if component != DECODER:
-            return session.run(feeds)
-        embeds = feeds["inputs_embeds"]
-        return {"logits": decode_steps(session, embeds, embeds.shape[1] - 4)}
+    def answer(self, component: str, path: Path, *, keep: bool = False) -> Arrays:
+        """What one file of ``component`` answers to the fixed inputs, picture by picture.
+
+        With ``keep`` the inputs of a decoder's last step stay, its filled cache among them.
+        """
+        session = Session(path)
+        if component == DECODER:
+            embeds = self.feeds[component]["inputs_embeds"]
+            logits, step = decode_steps(session, embeds, embeds.shape[1] - STEPS)
+            self.step = step if keep else self.step
+            return {"logits": logits}
+        answers = [session.run(feeds) for feeds in self._by_picture(component)]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
     def one_run(self, component: str) -> Arrays:
-        """Complete inputs of one run of the fp32 graph: for a decoder its prompt and an empty cache."""
+        """Complete inputs of one run of the fp32 graph: one picture, all texts, a decoder's prompt and empty cache."""
+        return self.runs(component)[0]
+
+    def runs(self, component: str) -> list[Arrays]:
+        """Complete inputs of the runs of the fp32 graph: of a decoder its prompt, and a step on the filled cache."""
         if component != DECODER:
-            return self.feeds[component]
+            return self._by_picture(component)
         embeds = self.feeds[component]["inputs_embeds"]
-        feeds = {
-            "inputs_embeds": embeds,
-            "attention_mask": np.ones((1, embeds.shape[1]), np.int64),
-            "num_logits_to_keep": np.array(1, np.int64),
+        specs = {spec.name: spec for spec in self.manifest.components[component]["fp32"].inputs}
+        empty = {
+            name: np.zeros((1, int(spec.shape[1]), 0, int(spec.shape[3])), spec.type)
+            for name, spec in specs.items()
+            if name.startswith("past_key_values.")
         }
-        specs = self.manifest.components[component]["fp32"].inputs
-        cache = {
-            spec.name: np.zeros((1, int(spec.shape[1]), 0, int(spec.shape[3])), spec.type)
-            for spec in specs
-            if spec.name.startswith("past_key_values.")
-        }
-        return {**{spec.name: feeds[spec.name] for spec in specs if spec.name in feeds}, **cache}
+        return [{**_decoder_feeds(specs, embeds, embeds.shape[1]), **empty}, self.step]
+
+    def _by_picture(self, component: str) -> list[Arrays]:
+        """Inputs of an encoder, each picture a run of its own: large ones would take twice the memory together."""
+        feeds = self.feeds[component]
+        if not all(name.startswith("pixel_") for name in feeds):
+            return [feeds]
+        return [{name: value[at : at + 1] for name, value in feeds.items()} for at in range(len(self.pixels))]
 
 
 def _feeds(
@@ -113,7 +151,7 @@ def _feeds(
     component: str,
     pixels: np.ndarray,
     manifest: Manifest,
-    words: _Words,
+    words: Callable[[], _Words],
     rng: np.random.Generator,
 ) -> Arrays:
     """Inputs for an encoder or a table, by the names that transformers.js feeds."""
@@ -125,7 +163,7 @@ def _feeds(
             height, width = manifest.image.height, manifest.image.width
             feeds[name] = np.ones((len(pixels), 1, height, width), np.bool_)
         elif name == "input_ids":
-            feeds[name] = words.plain(rng) if component == "embed_tokens" else words.captions(rng)
+            feeds[name] = words().plain(rng) if component == "embed_tokens" else words().captions(rng)
         elif name == "attention_mask":
             feeds[name] = np.ones((CAPTIONS, manifest.context.text_tokens), np.int64)
         else:
@@ -146,6 +184,11 @@ def measure(reference: Reference, component: str, path: Path) -> ErrorMeasure:
     answers = reference.answer(component, path)
     _check_finite(answers, path)
     for name, wanted in reference.outputs[component].items():
+        shape = answers[name].shape if name in answers else None
+        if shape != wanted.shape:
+            raise VerifyError(
+                f"{path.name} answers with {name} of {shape}, fp32 of {wanted.shape}", hint="leave this dtype out"
+            )
         got = np.asarray(answers[name], np.float64)
         want = np.asarray(wanted, np.float64)
         off = got - want
@@ -168,7 +211,7 @@ def _check_finite(answers: Arrays, path: Path) -> None:
 
 def image_count(manifest: Manifest) -> int:
     """How many pictures encoders are compared on: fewer where one of them takes seconds."""
-    return IMAGES if manifest.image.width * manifest.image.height <= 512 * 512 else 1
+    return IMAGES if manifest.image.width * manifest.image.height <= 512 * 512 else LARGE_IMAGES
 
 
 def scene_pixels(model_dir: Path, manifest: Manifest) -> np.ndarray:
@@ -206,9 +249,13 @@ class _Words:
     """Seeded token ids within the model's vocabulary."""
 
     def __init__(self, model_dir: Path, manifest: Manifest) -> None:
-        config = _read_config(model_dir / "config.json")
+        path = model_dir / "config.json"
+        config = _read_config(path)
         text = config.get("text_config", config)
-        self.size = int(text["vocab_size"])
+        size = text.get("vocab_size") if isinstance(text, dict) else None
+        if not isinstance(size, int) or size < 1:
+            raise ModelError(f"{path} has no vocab_size, but {size!r}", hint="export the checkpoint again")
+        self.size = size
         self.length = manifest.context.text_tokens
         end = text.get("eos_token_id")
         self.end = end if isinstance(end, int) and 0 <= end < self.size else None
@@ -219,8 +266,9 @@ class _Words:
     def captions(self, rng: np.random.Generator) -> np.ndarray:
         """Ids [captions, context]: a few words, the end mark where a pooled tower reads its vector, then padding."""
         ids = np.zeros((CAPTIONS, self.length), np.int64)
+        least = min(4, self.length - 1)
         for row in ids:
-            stop = int(rng.integers(4, min(14, self.length - 2)))
+            stop = int(rng.integers(least, max(least + 1, min(14, self.length - 2))))
             row[:stop] = rng.integers(0, self.size, size=stop)
             if self.end is not None:
                 row[:stop][row[:stop] == self.end] = 0

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from builder.graphs import load_graph
+from builder.operators import TWIN
 from builder.sessions import Session
 
 LAYERS = ("Conv", "MatMul", "Gemm", "MatMulNBits", "GroupQueryAttention", "MultiHeadAttention", "Attention", "Gather")
@@ -34,14 +35,16 @@ def layer_outputs(path: Path, *, most: int = MOST_LAYERS) -> list[str]:
 
 
 def run_tapped(path: Path, feeds: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Run an ONNX file once and return those of the inner tensors ``names`` that it has, as it has them.
+    """Run an ONNX file once and return those of the inner tensors ``names`` that it has, channels first.
 
     Raises:
         VerifyError: the file does not load or run.
     """
     model = load_graph(path, weights=False)
     here = {output for node in model.graph.node for output in node.output}
-    wanted = [name for name in names if name in here]
+    found = {name: name if name in here else f"{name}{TWIN}" for name in names}
+    found = {name: tensor for name, tensor in found.items() if tensor in here}
+    wanted = list(found.values())
     # Without a type: onnxruntime infers it. Only what is asked for is computed, the graph's own outputs too.
     model.graph.output.extend(
         onnx.ValueInfoProto(name=name) for name in wanted if name not in {o.name for o in model.graph.output}
@@ -54,7 +57,10 @@ def run_tapped(path: Path, feeds: Mapping[str, np.ndarray], names: Sequence[str]
         values = session.run({**feeds, **session.empty_cache()})
     finally:
         tapped.unlink(missing_ok=True)
-    return {name: values[name] for name in wanted}
+    return {
+        name: values[tensor] if tensor == name else values[tensor].transpose(0, 3, 1, 2)
+        for name, tensor in found.items()
+    }
 
 
 def relative_error(got: np.ndarray, want: np.ndarray) -> float:

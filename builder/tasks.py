@@ -8,7 +8,7 @@ template how a question is put. One graph at a time is in memory where that is p
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,10 @@ def fit_picture(picture: Image.Image, facts: ImageFacts) -> np.ndarray:
         shorter, longer = min(picture.size), max(target)
         size = (longer * picture.width // shorter, longer * picture.height // shorter)
         left, top = (size[0] - target[0]) // 2, (size[1] - target[1]) // 2
-        fitted = picture.resize(size, kind).crop((left, top, left + target[0], top + target[1]))
+        # Only what is kept is computed: of a sliver of 2 × 4,000 pixels the whole would be two million pixels high.
+        across, down = picture.width / size[0], picture.height / size[1]
+        box = (left * across, top * down, (left + target[0]) * across, (top + target[1]) * down)
+        fitted = picture.resize(target, kind, box=box)
     elif facts.fit == "letterbox":
         side = max(picture.size)
         square = Image.new("RGB", (side, side))
@@ -63,9 +66,9 @@ def open_component(model_dir: Path, component: str, dtypes: Mapping[str, str]) -
 
 
 def embed(
-    model_dir: Path, manifest: Manifest, dtypes: Mapping[str, str], pixels: np.ndarray, texts: Sequence[str]
+    model_dir: Path, manifest: Manifest, dtypes: Mapping[str, str], pixels: Iterable[np.ndarray], texts: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors of pictures [pictures, D] and of texts [texts, D]."""
+    """Unit vectors of pictures [pictures, D] and of texts [texts, D]; ``pixels`` [3, H, W] may come one by one."""
     vision = open_component(model_dir, "vision_model", dtypes)
     pictures = np.stack([_vector(vision.run({"pixel_values": row[None]})) for row in pixels])
     if not texts or "text_model" not in manifest.components:
@@ -132,7 +135,7 @@ def write_answers(
     model_dir: Path,
     manifest: Manifest,
     dtypes: Mapping[str, str],
-    pixels: np.ndarray,
+    pixels: Iterable[np.ndarray],
     questions: Sequence[Sequence[str]],
 ) -> list[list[list[int]]]:
     """Greedy token ids of the answer to every question about every picture, without the end mark."""

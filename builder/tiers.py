@@ -6,7 +6,7 @@ wants, verify on the files that lie there. Start with `choose_tiers`. It measure
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from builder.errors import QuantizeError, did_you_mean
 from builder.manifest import DECODER, TIERS, Budget, Variant
@@ -32,7 +32,7 @@ BUDGETS: Mapping[str, Budget] = {
     for budget in (
         Budget(name="high", cosine=0.995, relative=0.1, logits=1.5),
         Budget(name="balanced", cosine=0.945, relative=0.33, logits=1.3),
-        Budget(name="small", cosine=0.92, relative=0.4, logits=1.3),
+        Budget(name="small", cosine=0.92, relative=0.4, logits=1.3, any_block=True),
     )
 }
 """How far the worst row of a component's answer may turn from fp32's, and how large its error may be.
@@ -43,17 +43,6 @@ the 24 layers and the tower of FastVLM-0.5B with random weights, whose errors no
 well within, and what is lost of the task itself verify measures and tells."""
 UNLIMITED = 1e9
 DEFAULT_BUDGET = BUDGETS["balanced"]
-
-NOT_ON_WEBGPU: Mapping[str, str] = {
-    "MatMulInteger": "8-bit activations give wrong answers on WebGPU",
-    "ConvInteger": "8-bit activations give wrong answers on WebGPU",
-    "DynamicQuantizeLinear": "8-bit activations give wrong answers on WebGPU",
-    "DynamicQuantizeMatMul": "8-bit activations give wrong answers on WebGPU",
-    "QLinearMatMul": "8-bit activations give wrong answers on WebGPU",
-    "QLinearConv": "8-bit activations give wrong answers on WebGPU",
-}
-"""Operators that a WebGPU tier must not meet. The usual int8 files are made of them and read as gibberish there
-(huggingface/transformers.js#1317, #1286, #1512); quantize makes none, but verify takes in files made elsewhere."""
 
 
 def find_budget(quality: str | Budget) -> Budget:
@@ -70,7 +59,7 @@ def find_budget(quality: str | Budget) -> Budget:
 
 
 def own_budget(quality: str, *, cosine: float | None = None, relative: float | None = None) -> Budget:
-    """The budget of a name with explicit numbers in place of its own.
+    """The budget of a name with explicit numbers in place of its own; its freedom of blocks stays.
 
     Raises:
         QuantizeError: there is no such name, or a number is out of its range.
@@ -87,7 +76,17 @@ def own_budget(quality: str, *, cosine: float | None = None, relative: float | N
         name="own",
         cosine=cosine if cosine is not None else -1.0,
         relative=relative if relative is not None else UNLIMITED,
+        any_block=named.any_block,
     )
+
+
+def budget_options(budget: Budget) -> list[str]:
+    """The options of quantize and verify that give this budget."""
+    if budget.name in BUDGETS:
+        return ["--quality", budget.name]
+    options = ["--quality", "small"] if budget.any_block else []
+    options += ["--min-cosine", f"{budget.cosine:g}"] if budget.cosine > -1 else []
+    return options + (["--max-error", f"{budget.relative:g}"] if budget.relative < UNLIMITED else [])
 
 
 def choose_tiers(components: Mapping[str, Mapping[str, Variant]], budget: Budget) -> dict[str, dict[str, str]]:
@@ -102,15 +101,16 @@ def choose_tiers(components: Mapping[str, Mapping[str, Variant]], budget: Budget
 
 
 def _choose(tier: str, component: str, variants: Mapping[str, Variant], budget: Budget) -> str:
-    able = [d for d in TIER_DTYPES[tier] if d in variants and (d == "fp32" or budget.keeps(variants[d].error))]
-    if tier.startswith("webgpu"):
-        able = [d for d in able if variants[d].not_on_webgpu is None] or ["fp32"]
+    able = [d for d in TIER_DTYPES[tier] if d == "fp32" or (d in variants and _suits(tier, variants[d], budget))]
     if (quick := QUICK.get((tier, component))) in able:
         return quick
     return min(able, key=lambda dtype: variants[dtype].total_bytes)
 
 
-def webgpu_fault(operators: Iterable[str]) -> str | None:
-    """Why a graph of these operators may not run on WebGPU, naming the operator; None where it may."""
-    found = sorted(set(operators) & set(NOT_ON_WEBGPU))
-    return f"{found[0]}: {NOT_ON_WEBGPU[found[0]]}" if found else None
+def _suits(tier: str, variant: Variant, budget: Budget) -> bool:
+    """Whether a variant other than fp32 runs on the tier's devices, whatever its name promises, and is good enough."""
+    if variant.fault is not None or not budget.keeps(variant.error):
+        return False
+    if tier != "webgpu-f16" and variant.needs_f16:
+        return False
+    return not (tier.startswith("webgpu") and variant.not_on_webgpu is not None)

@@ -1,7 +1,7 @@
 """The part of config.json that tells transformers.js what to load: dtypes and files of external data.
 
-export writes it for fp32, verify again when it has chosen the tiers. What the pages load is in the manifest; this is
-for everybody else, who loads the folder by its name alone.
+export writes it for fp32, quantize and verify again when they have chosen the tiers. What the pages load is in the
+manifest; this is for everybody else, who loads the folder by its name alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from builder.errors import ModelError
 from builder.manifest import Variant, check_inside
 
 DEFAULT_TIER = "webgpu"
-"""Its dtypes run on any device: float16 needs a feature of the adapter that transformers.js checks too late."""
+"""Its dtypes run on every WebGPU device: float16 needs a feature of the adapter that transformers.js checks too late.
+
+On WASM they run where onnxruntime-web's plain build is loaded, as the pages do; the build that transformers.js loads by
+itself lacks a kernel for a quantized table there. A map for WASM in ``device_config`` would have to name a table that a
+published model does not ship, so that the card says it instead (card.py)."""
 
 TEXTS = ("config.json", "README.md")
 """What quantize and verify change of a web model, besides its manifest."""

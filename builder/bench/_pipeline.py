@@ -21,11 +21,13 @@ from builder.folders import new_folder
 from builder.logs import quiet_libraries
 
 PACKAGE = Path(__file__).parents[1]
+SHARED = tuple(path.name for path in sorted(PACKAGE.glob("*.py")))
 SOURCES = {
-    "export": ("export", "families", "hub", "graphs.py"),
-    "quantize": ("quantize", "graphs.py", "parity.py", "tiers.py"),
-    "verify": ("verify", "parity.py", "tiers.py"),
+    "export": ("export", "embedded", "families", "hub", *SHARED),
+    "quantize": ("quantize", "embedded", *SHARED),
+    "verify": ("verify", "embedded", "reports", *SHARED),
 }
+"""Verb → all that it runs of this package: a change of anything else keeps what was made."""
 STEPS = "bench-steps.json"
 
 

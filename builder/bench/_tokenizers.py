@@ -12,8 +12,8 @@ CHAT_ML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-LONGEST = 11
-"""Letters of a token at most; with this the mean is near the 6.5 of Qwen2's."""
+LONGEST = 16
+"""Letters of a token at most; with this the mean is near the 8.7 bytes of Qwen2's, many of which are not ASCII."""
 
 
 def write_tokenizer(folder: Path, *, tokens: int, special: Sequence[str]) -> dict[str, int]:
@@ -55,10 +55,10 @@ def write_tokenizer(folder: Path, *, tokens: int, special: Sequence[str]) -> dic
             "byte_fallback": False,
             "ignore_merges": False,
             "vocab": {token: number for number, token in enumerate(words)} | ids,
-            "merges": [f"{a} {b}" for a, b in merges],
+            "merges": [list(pair) for pair in merges],
         },
     }
-    text = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(tokenizer, ensure_ascii=False, indent=2)  # as Transformers saves it
     (folder / "tokenizer.json").write_text(text, encoding="utf-8")
     return ids
 

@@ -23,6 +23,7 @@ LABELS = {
     "same_answers": "as fp32's, token by token",
     "same_tokens": "tokens as fp32's up to the first that differs",
     "right_answers": "right",
+    "right_words": "words right",
     "recall_at_1": "recall@1",
     "image_cosine": "cosine of pictures to fp32's",
     "text_cosine": "cosine of texts to fp32's",

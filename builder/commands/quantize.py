@@ -16,7 +16,9 @@ def quantize(
     model_dir: ModelDir,
     dtype: Annotated[
         list[str] | None,
-        typer.Option(help="fp16, q8, q4 or q4f16, more than once if need be; by default what each device tier wants."),
+        typer.Option(
+            help="fp16, q8, q4, q4f16, or uint8 for decoders, more than once if need be; by default what tiers want."
+        ),
     ] = None,
     quality: Annotated[
         str, typer.Option(help="high, balanced or small: how far from fp32 a dtype may be.")
@@ -25,8 +27,14 @@ def quantize(
     max_error: Annotated[float | None, typer.Option(help="Greatest error relative to fp32, likewise.")] = None,
     images: Annotated[Path | None, typer.Option(help="Pictures to measure on; drawn scenes by default.")] = None,
     every: Annotated[
-        bool, typer.Option("--every/--first", help="Measure every candidate, or stop at the first that is good enough.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--every/--first",
+            help="Measure every dtype, method and block, which takes long; or stop at the first that is good enough. "
+            "By default all that is worth it of small graphs, and the first of large ones.",
+        ),
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="Only candidates of this method: rtn, k_quant or hqq.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -40,6 +48,7 @@ def quantize(
         quality=own_budget(quality, cosine=min_cosine, relative=max_error),
         images=images,
         every=every,
+        method=method,
         report=console.progress,
     )
     rows = [
@@ -48,4 +57,6 @@ def quantize(
         for name, size in sizes.items()
     ]
     console.table(["component", "dtype", "size", "of fp32"], rows)
+    for what, why in result.skipped.items():
+        console.text(f"{what} was not made: {why}")
     console.data(result)

@@ -92,13 +92,18 @@ def _model_folder(model: str | None, page: str, report: Report) -> Path:
 
 
 def _finished(folder: Path, report: Report) -> Path:
-    """A web model gets dtypes and measurements where it has none."""
+    """A web model gets dtypes and measurements where it has none: export leaves fp32 for every tier, and no budget."""
     from builder.quantize import quantize
     from builder.verify import verify
 
-    if not read_manifest(folder).tiers:
+    manifest = read_manifest(folder)
+    plain = all(dtype == "fp32" for dtypes in manifest.tiers.values() for dtype in dtypes.values())
+    if plain and manifest.budget is None:
         report(f"quantizing {folder.name}")
-        quantize(folder, dtypes=DTYPES, every=False, report=report)
+        quantize(folder, every=False, report=report)
+        manifest = read_manifest(folder)
+    variants = [variant for variants in manifest.components.values() for variant in variants.values()]
+    if manifest.budget is not None and any(v.error is None and v.fault is None for v in variants):
         report(f"verifying {folder.name}")
         verify(folder, report=report)
     return folder

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from builder.operators import TWIN, inner_nodes
 from builder.quantize.blocks import quantize_blocks
-from builder.quantize.ranges import TWIN
 from builder.quantize.recipe import Recipe
 from builder.quantize.weights import block_tensors, pays, product_node, replace_nodes, small_ones
 
@@ -75,7 +75,7 @@ class _Turned:
         elif self._stays_turned(node):
             self._add_turned(node)
         else:
-            for graph_node in (node, *_inner_nodes(node)):
+            for graph_node in (node, *inner_nodes(node)):
                 for name in graph_node.input:
                     self._pay(name)
             self.nodes.append(node)
@@ -216,7 +216,7 @@ def _stored_bytes(graph: onnx.GraphProto, tensor: TensorProto, kernel: np.ndarra
     """int8 in ±127 with a scale for each output channel."""
     name = f"{tensor.name}.bytes"
     values = kernel.astype(np.float32)
-    scales = np.abs(values).max(axis=(1, 2, 3), keepdims=True) / 127
+    scales = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True) / 127
     scales[scales == 0] = 1.0
     graph.initializer.append(numpy_helper.from_array(np.rint(values / scales).clip(-127, 127).astype(np.int8), name))
     graph.initializer.append(numpy_helper.from_array(scales, f"{name}.scales"))
@@ -234,9 +234,3 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
     """Sizes of a tensor's axes, 0 where they are not fixed."""
     kind = value.type.tensor_type
     return tuple(axis.dim_value for axis in kind.shape.dim) if kind.HasField("shape") else None
-
-
-def _inner_nodes(node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    from builder.quantize.weights import every_node
-
-    return [n for a in node.attribute if a.type == onnx.AttributeProto.GRAPH for n in every_node(a.g)]

@@ -12,13 +12,15 @@ from graphlib import TopologicalSorter
 import onnx
 from onnx import TensorProto, helper
 
-from builder.quantize.ranges import TWIN, Kept, Ranges
-from builder.quantize.weights import every_node, replace_nodes
+from builder.measurements import KeptNode
+from builder.operators import TWIN, inner_nodes
+from builder.quantize.ranges import Ranges
+from builder.quantize.weights import name_nodes, replace_nodes
 
 CACHE_PREFIXES = ("past_key_values.", "present.")
 
 
-def keep_single(model: onnx.ModelProto, ranges: Ranges) -> tuple[Kept, ...]:
+def keep_single(model: onnx.ModelProto, ranges: Ranges) -> tuple[KeptNode, ...]:
     """The nodes of an fp32 graph, quantized or not, that have to stay fp32, with what they reach."""
     kept = (ranges.beyond(node) for node in model.graph.node)
     return tuple(found for found in kept if found is not None)
@@ -64,17 +66,6 @@ def _declare_floats(model: onnx.ModelProto) -> None:
                 model.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
 
 
-def name_nodes(model: onnx.ModelProto) -> None:
-    """Give a name to every node of the main graph that has none, and another one to those that share it."""
-    names: set[str] = set()
-    for node in model.graph.node:
-        name = node.name or f"{node.op_type}.{node.output[0]}"
-        while name in names:
-            name += "+"
-        node.name = name
-        names.add(name)
-
-
 def _join_casts(model: onnx.ModelProto) -> None:
     """Take out the way through float16 between two nodes that both stay float32: it is where values are lost.
 
@@ -82,7 +73,7 @@ def _join_casts(model: onnx.ModelProto) -> None:
     """
     graph = model.graph
     casts = {node.output[0]: node for node in graph.node if node.op_type == "Cast"}
-    inner = {name for node in graph.node for a in node.attribute for n in _nodes_of(a) for name in n.input}
+    inner = {name for node in graph.node for n in inner_nodes(node) for name in n.input}
     outputs = {value.name for value in graph.output} | inner
     sources: dict[str, str] = {}
     nodes: list[onnx.NodeProto] = []
@@ -113,7 +104,7 @@ def _sort(model: onnx.ModelProto) -> None:
     makers = {name: at for at, node in enumerate(nodes) for name in node.output if name}
     order = TopologicalSorter[int]()
     for at, node in enumerate(nodes):
-        reads = [*node.input, *(name for a in node.attribute for inner in _nodes_of(a) for name in inner.input)]
+        reads = [*node.input, *(name for inner in inner_nodes(node) for name in inner.input)]
         order.add(at, *(makers[name] for name in reads if name in makers))
     replace_nodes(model, [nodes[at] for at in order.static_order()])
 
@@ -125,7 +116,3 @@ def _narrows(cast: onnx.NodeProto) -> bool:
 
 def _target(cast: onnx.NodeProto) -> int:
     return next(int(a.i) for a in cast.attribute if a.name == "to")
-
-
-def _nodes_of(attribute: onnx.AttributeProto) -> list[onnx.NodeProto]:
-    return every_node(attribute.g) if attribute.type == onnx.AttributeProto.GRAPH else []

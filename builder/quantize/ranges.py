@@ -8,55 +8,51 @@ norms need no care: onnxruntime's kernels sum in float32 whatever the type of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from builder.errors import QuantizeError
 from builder.graphs import load_graph
+from builder.measurements import KeptNode
+from builder.operators import TWIN
+from builder.quantize.weights import name_nodes
 
 HALF_LARGEST = 65504.0
 SAFE_LARGEST = HALF_LARGEST / 2
 """Other pictures and texts may reach further than the calibration inputs."""
-TWIN = ".channels_last"
-"""Ends the name of a tensor that holds another's values in another layout."""
 ATTENTION = ("GroupQueryAttention", "MultiHeadAttention")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A node that stays fp32: its name and operator, the tensor that leaves the range, and what it reached."""
-
-    node: str
-    operator: str
-    tensor: str
-    greatest: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Ranges:
-    """The greatest magnitude of each inner tensor, by name, and that which attention's logits can have, by node."""
+    """The greatest magnitude of each inner tensor, by name, and that which attention's logits can have, by node.
+
+    ``constants`` are those that float16 cannot hold: the converter would clamp them without a word.
+    """
 
     greatest: Mapping[str, float]
     logits: Mapping[str, float]
+    constants: Mapping[str, float] = field(default_factory=dict)
 
-    def beyond(self, node: onnx.NodeProto, *, limit: float = SAFE_LARGEST) -> Kept | None:
-        """Why ``node`` cannot run in float16: the largest of its inputs and outputs, where that exceeds ``limit``."""
+    def beyond(self, node: onnx.NodeProto, *, limit: float = SAFE_LARGEST) -> KeptNode | None:
+        """Why ``node`` cannot run in float16: the largest of what it reads and gives, where that exceeds ``limit``."""
         reached = {name: self.of(name) for name in (*node.input, *node.output) if name}
         if node.name in self.logits:
             reached[f"{node.name} logits"] = self.logits[node.name]
         name = max(reached, key=lambda key: reached[key], default="")
         if not name or reached[name] <= limit:
             return None
-        return Kept(node=node.name, operator=node.op_type, tensor=name, greatest=reached[name])
+        return KeptNode(node=node.name, operator=node.op_type, tensor=name, greatest=reached[name])
 
     def of(self, tensor: str) -> float:
         """What a tensor reached, in whichever layout; 0 for those that were not there when ranges were recorded."""
-        return self.greatest.get(tensor, self.greatest.get(tensor.removesuffix(TWIN), 0.0))
+        names = (tensor, tensor.removesuffix(TWIN))
+        return next((found[name] for name in names for found in (self.greatest, self.constants) if name in found), 0.0)
 
 
 def record_ranges(model_path: Path, feeds: Mapping[str, np.ndarray] | Sequence[Mapping[str, np.ndarray]]) -> Ranges:
@@ -72,6 +68,8 @@ def record_ranges(model_path: Path, feeds: Mapping[str, np.ndarray] | Sequence[M
     import onnxruntime as ort
 
     model = load_graph(model_path, weights=False)
+    name_nodes(model)
+    constants = _large_constants(model, model_path.parent)
     watched, attention = _watch(model)
     options = ort.SessionOptions()
     options.log_severity_level = 3
@@ -96,7 +94,32 @@ def record_ranges(model_path: Path, feeds: Mapping[str, np.ndarray] | Sequence[M
         raise QuantizeError(
             f"{model_path.name} does not run on the calibration inputs: {error}", hint="export the model again"
         ) from error
-    return Ranges(greatest=greatest, logits=logits)
+    return Ranges(greatest=greatest, logits=logits, constants=constants)
+
+
+def _large_constants(model: onnx.ModelProto, folder: Path) -> dict[str, float]:
+    """Constants with a value beyond float16, masks of -3e38 among them; they are read one at a time."""
+    found = {}
+    for name, values in _constants(model, folder):
+        greatest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
+        if greatest > HALF_LARGEST:
+            found[name] = greatest
+    return found
+
+
+def _constants(model: onnx.ModelProto, folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Every float constant of the main graph, with its values."""
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            single = TensorProto()
+            single.CopyFrom(tensor)  # to_array puts external data into the tensor that it is given
+            yield tensor.name, numpy_helper.to_array(single, str(folder))
+    for node in model.graph.node:
+        for attribute in node.attribute if node.op_type == "Constant" else ():
+            if attribute.name in ("value_float", "value_floats"):
+                yield node.output[0], np.array(helper.get_attribute_value(attribute), np.float32)
+            elif attribute.name == "value" and attribute.t.data_type == TensorProto.FLOAT:
+                yield node.output[0], numpy_helper.to_array(attribute.t)
 
 
 def _watch(model: onnx.ModelProto) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
-from builder.errors import QuantizeError
+from builder.errors import QuantizeError, did_you_mean
 from builder.manifest import DECODER
+from builder.operators import all_nodes, foreign_operators, half_constants, is_quantized
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -80,24 +81,36 @@ def suits(dtype: str, component: str) -> bool:
     return dtype != INTEGER or component == DECODER
 
 
-def candidates(graph: ModelProto, dtype: str, *, any_block: bool = False) -> tuple[Recipe, ...]:
+def candidates(
+    graph: ModelProto, dtype: str, *, any_block: bool = False, every: bool = False, method: str | None = None
+) -> tuple[Recipe, ...]:
     """Recipes of ``dtype`` worth measuring for this graph, which may be loaded without its weights.
 
     Matrix products have blocks of 32: WebGPU multiplies several rows at a time only by those, or with 8-bit
     activations, which onnxruntime does not use on Apple's devices. Without either, larger blocks read an image prompt
-    tens of times slower. ``any_block`` adds them for graphs without convolutions, which need that once an answer.
+    tens of times slower: ``any_block`` adds them where the download counts for more.
 
-    k-quant is tried in every shape, rounding to nearest in one, for comparison. HQQ is not: its gain is in zero points
-    between two levels, for which WebGPU has no kernel, and with whole ones it measures as rounding does.
+    k-quant is tried in every shape, rounding to nearest in one, for comparison. HQQ is not, nor is what is left of
+    methods × blocks, unless ``every`` asks for it or ``method`` for one: HQQ's gain is in zero points between two
+    levels, for which WebGPU has no kernel, and with whole ones it measures as rounding does.
 
     Raises:
-        QuantizeError: the graph cannot be quantized, see `check_plain`.
+        QuantizeError: the graph cannot be quantized, see `check_plain`, or there is no such method.
     """
+    if method is not None and method not in METHODS:
+        raise QuantizeError(f"there is no method {method!r}", hint=did_you_mean(method, METHODS))
     check_plain(graph)
-    return tuple(dict.fromkeys(_candidates(graph, dtype, any_block)))
+    return tuple(dict.fromkeys(_candidates(graph, dtype, any_block, every, method)))
 
 
-def _candidates(graph: ModelProto, dtype: str, any_block: bool) -> Iterator[Recipe]:
+def has_slow_blocks(graph: ModelProto, recipe: Recipe) -> bool:
+    """Whether a recipe reads prompts slowly on some devices, see `candidates`: a bare table has no products."""
+    from builder.quantize.embeddings import is_embedding
+
+    return recipe.block_size != BLOCK_SIZES[0] and not is_embedding(graph)
+
+
+def _candidates(graph: ModelProto, dtype: str, any_block: bool, every: bool, method: str | None) -> Iterator[Recipe]:
     from builder.quantize.embeddings import is_embedding
 
     plain = Recipe.default(dtype)
@@ -105,16 +118,22 @@ def _candidates(graph: ModelProto, dtype: str, any_block: bool) -> Iterator[Reci
         yield plain
         return
     convolves = any(node.op_type == "Conv" for node in graph.graph.node)
-    free = is_embedding(graph) or (any_block and not convolves)
+    bare = is_embedding(graph)
     kernels = ("int8", "fp16") if convolves else ("fp32",)
-    sizes = BLOCK_SIZES if free else BLOCK_SIZES[:1]
-    eights = (0.0,) if plain.bits == 8 or is_embedding(graph) else (0.02, 0.08) if convolves else (0.0, 0.02)
-    method = "k_quant" if plain.bits == 4 else "rtn"
+    sizes = BLOCK_SIZES if every or any_block or bare else BLOCK_SIZES[:1]
+    eights = (0.0,) if plain.bits == 8 or bare else (0.02, 0.08) if convolves else (0.0, 0.02)
+    methods: tuple[str, ...] = ("k_quant" if plain.bits == 4 else "rtn",)
+    if every:
+        methods = METHODS[:2] if bare else METHODS  # tables have no HQQ, see embeddings.py
+    if method is not None:
+        methods = (method,)
     for pointwise, kernel in product(_pointwise_bits(graph, plain.bits), kernels):
         first = replace(plain, pointwise_bits=pointwise, depthwise=kernel)
-        yield first
-        for symmetric, size, eight in product((False, True), sizes, eights):
-            yield replace(first, method=method, symmetric=symmetric, block_size=size, eight_share=eight)
+        if method is None:
+            yield first
+        for how, symmetric, size, eight in product(methods, (False, True), sizes, eights):
+            if not (how == "hqq" and symmetric):
+                yield replace(first, method=how, symmetric=symmetric, block_size=size, eight_share=eight)
 
 
 def _pointwise_bits(graph: ModelProto, bits: int) -> tuple[int | None, ...]:
@@ -128,38 +147,26 @@ def _pointwise_bits(graph: ModelProto, bits: int) -> tuple[int | None, ...]:
     return (4, 8) if bits == 4 else (8,)
 
 
-QUANTIZED = frozenset(
-    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
-    | {"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized", "MatMulInteger", "ConvInteger"}
-    | {"QLinearConv", "QLinearMatMul", "QGemm", "QAttention"}
-)
-DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
-
-
-def check_plain(graph: ModelProto) -> None:
-    """Refuse a graph that is no fp32 graph of known operators.
+def check_plain(graph: ModelProto, *, name: str = "") -> None:
+    """Refuse a graph that is no fp32 graph of known operators; ``name`` is its file's.
 
     Raises:
         QuantizeError: it is quantized or float16 already, or has operators of another domain.
     """
-    from onnx import TensorProto
-
-    for node in graph.graph.node:
-        if node.op_type in QUANTIZED:
-            raise QuantizeError(
-                f"the graph {graph.graph.name!r} is quantized already: it has {node.op_type}",
-                hint="quantize starts from fp32: export the checkpoint again",
-            )
-    own = DOMAINS | {function.domain for function in graph.functions}
-    foreign = sorted({f"{node.domain}.{node.op_type}" for node in graph.graph.node if node.domain not in own})
-    if foreign:
+    name = name or f"the graph {graph.graph.name!r}"
+    quantized = sorted({node.op_type for node in all_nodes(graph) if is_quantized(node.op_type)})
+    if quantized:
         raise QuantizeError(
-            f"the graph {graph.graph.name!r} has operators that onnxruntime-web does not know: {', '.join(foreign)}",
+            f"{name} is quantized already: it has {quantized[0]}",
+            hint="quantize starts from fp32: export the checkpoint again",
+        )
+    if foreign := foreign_operators(graph):
+        raise QuantizeError(
+            f"{name} has operators that onnxruntime-web does not know: {', '.join(foreign)}",
             hint="export the checkpoint without custom operators",
         )
-    halves = [t.name for t in graph.graph.initializer if t.data_type in (TensorProto.FLOAT16, TensorProto.BFLOAT16)]
-    if halves:
+    if halves := half_constants(graph):
         raise QuantizeError(
-            f"the graph {graph.graph.name!r} is in half precision already: {halves[0]}",
+            f"{name} is in half precision already: {min(halves)}",
             hint="quantize starts from fp32: export the checkpoint again",
         )

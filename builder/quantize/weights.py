@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import onnx
 from onnx import helper, numpy_helper
 
+from builder.operators import every_node
 from builder.quantize.blocks import Blocks, quantize_blocks
 from builder.quantize.recipe import Recipe
 
@@ -129,10 +130,31 @@ def replace_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
         model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
 
 
-def every_node(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes of a graph and of all graphs within them."""
-    inner = [a.g for node in graph.node for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
-    return [*graph.node, *(node for sub in inner for node in every_node(sub))]
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Give a name to every node of the main graph that has none, and another one to those that share it."""
+    names: set[str] = set()
+    for node in model.graph.node:
+        name = node.name or f"{node.op_type}.{node.output[0]}"
+        while name in names:
+            name += "+"
+        node.name = name
+        names.add(name)
+
+
+def lift_constants(model: onnx.ModelProto) -> None:
+    """Make initializers of the Constant nodes that hold weights: those are looked for there alone."""
+    graph = model.graph
+    nodes = list[onnx.NodeProto]()
+    for node in graph.node:
+        value = next((a.t for a in node.attribute if a.name == "value"), None) if node.op_type == "Constant" else None
+        if value is None or value.data_type != onnx.TensorProto.FLOAT or len(value.dims) < 2:
+            nodes.append(node)
+            continue
+        graph.initializer.append(value)
+        graph.initializer[-1].name = node.output[0]
+    if len(nodes) < len(graph.node):
+        del graph.node[:]
+        graph.node.extend(nodes)
 
 
 def split_gemm(model: onnx.ModelProto) -> None:
@@ -158,7 +180,7 @@ def split_gemm(model: onnx.ModelProto) -> None:
             else:
                 constants[weight].CopyFrom(numpy_helper.from_array(array, weight))
             weight = turned
-        has_bias = len(node.input) > 2
+        has_bias = len(node.input) > 2 and node.input[2] != ""
         product = f"{node.output[0]}.product" if has_bias else node.output[0]
         nodes.append(helper.make_node("MatMul", [node.input[0], weight], [product], name=f"{node.name}.matmul"))
         if has_bias:

@@ -6,7 +6,6 @@ gets, builder/evaluation.py what that does to captions and rankings, report.py s
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,23 +13,13 @@ from pathlib import Path
 from builder.card import write_card
 from builder.errors import ModelError
 from builder.folders import staged_changes
-from builder.manifest import (
-    FILE_NAME,
-    Budget,
-    ErrorMeasure,
-    Manifest,
-    check_inside,
-    file_entry,
-    read_manifest,
-    write_manifest,
-)
-from builder.tiers import BUDGETS, DEFAULT_BUDGET, UNLIMITED, choose_tiers, find_budget
+from builder.manifest import FILE_NAME, Budget, Manifest, check_inside, file_entry, read_manifest, write_manifest
+from builder.measurements import command_line
+from builder.tiers import DEFAULT_BUDGET, budget_options, choose_tiers, find_budget
 from builder.versions import builder_version
 from builder.webconfig import copy_texts, write_defaults
 
 Report = Callable[[str], None]
-PLAIN = ErrorMeasure(max_abs=0.0, relative=0.0, cosine=1.0)
-"""fp32 is what the others are measured by."""
 
 
 def verify(
@@ -38,48 +27,61 @@ def verify(
     *,
     quality: str | Budget | None = None,
     evaluation: Path | None = None,
+    images: Path | None = None,
     report: Report | None = None,
 ) -> Manifest:
     """Measure every variant that lies in the folder and write the manifest anew: sizes, checksums, errors, tiers.
 
     ONNX files that a component has on disk but the manifest does not know are taken in; those that are gone are
-    dropped. Beside the manifest lies ``report.html``.
+    dropped. One that cannot be read or run, or gives values that are not finite, is marked with its fault, told of and
+    left out of all tiers. Beside the manifest lies ``report.html``.
 
     Args:
         quality: high, balanced, small, or a budget of your own; what quantize was given, if this is not.
         evaluation: a folder of pictures, with captions or without, on which the tiers are compared with fp32. The
             embedded models are compared on held-out scenes where none is given.
+        images: a folder of pictures to measure errors on. Where quantize had one and this is not given, what it
+            measured stays, as long as the file is the same.
 
     Raises:
         ModelError: no web model, a component without a readable fp32 graph, a missing file.
         QuantizeError: there is no such quality.
-        VerifyError: a variant does not run, or gives non-finite values; or there is nothing in ``evaluation``.
+        VerifyError: an fp32 graph does not run, or gives non-finite values; or there is nothing in ``evaluation``.
     """
     import onnx
     import onnxruntime
 
-    from builder.evaluation import Evaluator, held_out, read_folder
+    from builder.evaluation import Evaluator, calibration_pixels, held_out, read_folder
     from builder.measurements import read_measurements, write_measurements
-    from builder.parity import Reference, measure
+    from builder.parity import Reference
     from builder.verify.report import write_report
-    from builder.verify.variants import find_variants, layer_errors
+    from builder.verify.variants import find_variants, layer_errors, measured
 
-    manifest = read_manifest(model_dir)
+    manifest, before = read_manifest(model_dir), read_measurements(model_dir)
     budget = manifest.budget or DEFAULT_BUDGET if quality is None else find_budget(quality)
     gone = [entry.path for entry in manifest.files if not (model_dir / entry.path).is_file()]
     if gone:
         raise ModelError(f"{model_dir} lacks {', '.join(gone)}", hint="export or download the model again")
     examples = held_out(manifest) if evaluation is None else read_folder(evaluation, manifest, report=report)
+    pixels = calibration_pixels(model_dir, manifest, images, report) if images is not None else None
     found = {component: find_variants(model_dir, manifest, component) for component in manifest.components}
     check_inside(model_dir, (entry.path for entry in replace(manifest, components=found).model_files()))
-    reference = Reference(model_dir, manifest)
+    reference = Reference(model_dir, manifest, pixels=pixels)
     for component, variants in found.items():
         for dtype, variant in variants.items():
             _say(report, f"{component} {dtype}")
-            error = PLAIN if dtype == "fp32" else measure(reference, component, model_dir / variant.path)
-            variants[dtype] = replace(variant, error=error)
+            known = manifest.components[component].get(dtype) if before.pictures and images is None else None
+            variants[dtype] = measured(reference, model_dir, component, dtype, variant, known)
+            if (fault := variants[dtype].fault) is not None:
+                _say(report, f"{component} {dtype} is left out of all tiers: {fault}")
     tiers = choose_tiers(found, budget)
-    measurements = replace(read_measurements(model_dir), layers=layer_errors(model_dir, found, tiers, reference))
+    line = command_line("verify", model_dir, _options(quality, evaluation, images))
+    measurements = replace(
+        before,
+        layers=layer_errors(model_dir, found, tiers, reference),
+        commands=(*(line for line in before.commands if " quantize " in line), line),
+        pictures=images.name if images is not None else before.pictures,
+    )
     verified = replace(
         manifest,
         components=found,
@@ -104,24 +106,15 @@ def verify(
         verified = replace(verified, files=tuple(file_entry(root, path) for root, path in entries))
         verified = write_card(staged, verified, before=manifest)
         write_measurements(staged, measurements)
-        command = _commands(model_dir, verified, evaluation)
-        write_report(staged, verified, measurements, command=command, unreadable=unreadable)
+        write_report(staged, verified, measurements, unreadable=unreadable)
         write_manifest(staged, verified)
     return verified
 
 
-def _commands(model_dir: Path, manifest: Manifest, evaluation: Path | None) -> str:
-    """What makes the folder again from its fp32 graphs, a line a command."""
-    budget = manifest.budget
-    assert budget is not None
-    options = ["--quality", budget.name]
-    if budget.name not in BUDGETS:
-        options = ["--min-cosine", f"{budget.cosine:g}"] if budget.cosine > -1 else []
-        options += ["--max-error", f"{budget.relative:g}"] if budget.relative < UNLIMITED else []
-    made = any(v.recipe is not None for variants in manifest.components.values() for v in variants.values())
-    lines = [["quantize", model_dir.name, *options]] if made else []
-    lines.append(["verify", model_dir.name, *(["--eval", evaluation.name] if evaluation else [])])
-    return "\n".join(shlex.join(["webgpu-demo", *line]) for line in lines)
+def _options(quality: str | Budget | None, evaluation: Path | None, images: Path | None) -> list[str]:
+    options = budget_options(find_budget(quality)) if quality is not None else []
+    options += ["--eval", evaluation.name] if evaluation is not None else []
+    return options + (["--images", images.name] if images is not None else [])
 
 
 def _say(report: Report | None, line: str) -> None:

@@ -41,6 +41,8 @@ class Section:
     ranges: Markup
     range_rows: tuple[tuple[str, str, str], ...]
     range_text: str
+    kept_rows: tuple[tuple[str, str, str, str], ...]
+    notes: tuple[str, ...]
 
 
 def write_report(
@@ -48,30 +50,28 @@ def write_report(
     manifest: Manifest,
     measurements: Measurements,
     *,
-    command: str,
     unreadable: Sequence[str] = (),
 ) -> Path:
-    """Write ``report.html`` into the folder; ``command`` is what made it, ``unreadable`` what it could not look at.
+    """Write ``report.html`` into the folder; ``unreadable`` is what could not be looked at.
 
     Raises:
         VerifyError: the folder cannot be written.
     """
     path = model_dir / FILE_NAME
-    text = render_report(manifest, measurements, command=command, unreadable=unreadable)
+    text = render_report(manifest, measurements, unreadable=unreadable)
     write_whole(path, text, error=VerifyError)
     return path
 
 
-def render_report(
-    manifest: Manifest, measurements: Measurements, *, command: str, unreadable: Sequence[str] = ()
-) -> str:
+def render_report(manifest: Manifest, measurements: Measurements, *, unreadable: Sequence[str] = ()) -> str:
     """Return the report's HTML; the same numbers give the same text."""
     assert manifest.budget is not None
     return render(
         FOLDER / FILE_NAME,
         manifest=manifest,
         budget=manifest.budget,
-        command=command,
+        commands=measurements.commands,
+        pictures=measurements.pictures,
         unreadable=unreadable,
         tier_names=TIER_NAMES,
         tiers=[tier for tier in TIERS if tier in manifest.tiers],
@@ -140,7 +140,7 @@ def _section(name: str, manifest: Manifest, measurements: Measurements, budget: 
     shown = found[:RANGES_SHOWN]
     order = list(dict.fromkeys(layer.name for values in layers.values() for layer in values))
     by_name = {dtype: {layer.name: layer.relative for layer in values} for dtype, values in layers.items()}
-    kept = sum(r.kept_fp32 for r in found)
+    kept = measurements.kept.get(name, ())
     return Section(
         component=name,
         scatter=_scatter(name, candidates, budget),
@@ -157,7 +157,9 @@ def _section(name: str, manifest: Manifest, measurements: Measurements, budget: 
         if shown
         else Markup(""),
         range_rows=tuple((r.name, f"{r.greatest:,.4g}", "float32" if r.kept_fp32 else "float16") for r in shown),
-        range_text=f"{kept} of them" if kept else "none of them",
+        range_text=f"{len(kept)} {'node' if len(kept) == 1 else 'nodes'}" if kept else "none of them",
+        kept_rows=tuple((k.node, k.operator, k.tensor, f"{k.greatest:,.4g}") for k in kept),
+        notes=measurements.notes.get(name, ()),
     )
 
 
@@ -225,7 +227,7 @@ def _file(component: str, dtype: str, variant: Variant, manifest: Manifest) -> d
         "relative": _error(error.relative) if error else "–",
         "cosine": f"{error.cosine:.5f}" if error else "–",
         "largest": megabytes(variant.largest_tensor_bytes or 0),
-        "tiers": ", ".join(tiers) or variant.not_on_webgpu or "not shipped",
+        "tiers": ", ".join(tiers) or variant.fault or variant.not_on_webgpu or "not shipped",
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -10,11 +11,12 @@ import pytest
 
 from builder.bench import bench
 from builder.bench._decoders import Load, count_nodes, measure_in_turns, open_native
-from builder.bench._pipeline import STEPS, make_plain, make_quantized
+from builder.bench._pipeline import PACKAGE, SOURCES, STEPS, make_plain, make_quantized
 from builder.bench._processes import run
 from builder.bench._wasm import measure_wasm
 from builder.bench.peers._contract import Peer
 from builder.bench.peers._environment import peer_python
+from builder.bench.size import _goals, _of_model
 from builder.embedded import model_dir
 from builder.embedded.painting import render
 from builder.embedded.score import held_out_scenes
@@ -22,6 +24,7 @@ from builder.errors import BenchError
 from builder.manifest import read_manifest
 from tests.bench._tiny import TINY_FASTVLM
 from tests.conftest import MakeModel, RunCli
+from tests.test_architecture import imported_parts
 
 LOADS = (Load(label="prompt", new=12, past=0, times=3), Load(label="token", new=1, past=12, times=3))
 
@@ -37,6 +40,28 @@ def test_size_of_a_model_is_what_its_tiers_download(quantized_models: dict[str, 
     found = {m.contestant: m.median for m in result.measures if "settings" in m.case}
     assert found == {f"ours, {tier}": manifest.tier_bytes(tier) / 1e6 for tier in manifest.tiers}
     assert result.command == "webgpu-demo bench size --model scenes-vlm"
+
+
+def test_goal_of_size_is_for_all_that_a_visitor_downloads(make_model: MakeModel) -> None:
+    manifest = read_manifest(make_model())
+    manifest = replace(manifest, tiers={"webgpu-f16": manifest.tiers["webgpu"]})
+    (goal,) = _goals("FastVLM-0.5B", "balanced", list(_of_model("FastVLM-0.5B", "ours, balanced", manifest)))
+    assert (goal.limit, goal.value) == (430.0, manifest.tier_bytes("webgpu-f16") / 1e6)
+    assert goal.value > sum(v["q4"].total_bytes for v in manifest.components.values()) / 1e6
+
+
+def test_kept_timings_follow_all_that_the_verbs_run() -> None:
+    """A folder of the package that a verb imports, or one that such a folder does, decides what the verb makes."""
+    for verb, names in SOURCES.items():
+        used, waiting = set[str](), [path for name in names for path in _modules(PACKAGE / name)]
+        for path in waiting:
+            used |= {part for part in imported_parts(path) if (PACKAGE / part).is_dir()}
+        assert used <= set(names), verb
+
+
+def _modules(place: Path) -> list[Path]:
+    """The files of a folder; of the package's own modules none, since all of them count."""
+    return sorted(place.rglob("*.py")) if place.is_dir() else []
 
 
 def test_quality_of_a_model_is_measured_on_the_pictures_of_its_user(

@@ -1,4 +1,4 @@
-"""Modules of the caption page that need no browser, in Node."""
+"""Modules of the pages that need no browser, in Node."""
 
 from __future__ import annotations
 
@@ -29,3 +29,7 @@ def test_sentences_of_a_model_are_told_apart(node: str) -> None:
 def test_further_question_on_a_cache_is_the_same_tokens_as_the_whole_chat(node: str) -> None:
     folder = model_dir("scenes-vlm")
     run_node(node, "prompting.mjs", str(folder.parent), folder.name)
+
+
+def test_device_gets_nothing_that_it_cannot_hold_or_compute(node: str) -> None:
+    run_node(node, "device.mjs")

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper
 from PIL import Image
 
 from builder.embedded import model_dir
@@ -15,11 +18,15 @@ from builder.errors import QuantizeError, VerifyError
 from builder.graphs import load_graph
 from builder.manifest import Budget, ErrorMeasure, Variant, read_manifest
 from builder.measurements import read_measurements
-from builder.quantize import quantize
-from builder.quantize.choose import NEAR, Trial, best_trial, estimate_bytes
-from builder.quantize.recipe import Recipe, candidates
-from builder.tiers import BUDGETS, choose_tiers, find_budget, own_budget, webgpu_fault
+from builder.operators import needs_half, webgpu_fault
+from builder.parity import Reference
+from builder.quantize import convert, quantize
+from builder.quantize.choose import NEAR, Chooser, Trial, best_trial, estimate_bytes
+from builder.quantize.ranges import Ranges
+from builder.quantize.recipe import Recipe, candidates, check_plain
+from builder.tiers import BUDGETS, choose_tiers, find_budget, own_budget
 from builder.verify import verify
+from tests.quantize._graphs import copy_of, make_graph
 
 BUDGET = Budget(name="test", cosine=0.9, relative=0.1)
 
@@ -223,9 +230,128 @@ def test_variant_that_is_larger_than_fp32_is_not_taken() -> None:
     assert choose_tiers({"a": {"fp32": PLAIN, "q8": sized(120)}}, BUDGET)["wasm"]["a"] == "fp32"
 
 
+def graph_of(operator: str, **branches: onnx.GraphProto) -> onnx.ModelProto:
+    """A graph of one node that nobody could run."""
+    node = helper.make_node(operator, ["x"], ["y"], **branches)
+    return helper.make_model(helper.make_graph([node], "small", [], []))
+
+
 def test_variant_that_webgpu_gets_wrong_is_left_to_wasm() -> None:
-    fault = webgpu_fault(["Add", "MatMulInteger", "DynamicQuantizeLinear"])
-    assert fault is not None
-    assert webgpu_fault(["MatMulNBits", "GatherBlockQuantized", "Conv"]) is None
+    fault = "MatMulInteger: 8-bit activations give wrong answers on WebGPU"
     tiers = choose_tiers({"a": {"fp32": PLAIN, "q8": replace(sized(20), not_on_webgpu=fault), "q4": sized(30)}}, BUDGET)
     assert {tier: dtypes["a"] for tier, dtypes in tiers.items()} == {"webgpu-f16": "q4", "webgpu": "q4", "wasm": "q8"}
+
+
+def test_variant_with_a_fault_goes_to_no_tier() -> None:
+    tiers = choose_tiers({"a": {"fp32": PLAIN, "q8": replace(sized(20), fault="does not load")}}, BUDGET)
+    assert {dtypes["a"] for dtypes in tiers.values()} == {"fp32"}
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        "MatMulInteger",
+        "ConvInteger",
+        "MatMulIntegerToFloat",
+        "QLinearConv",
+        "QLinearAdd",
+        "QGemm",
+        "QAttention",
+        "QuantizeLinear",
+        "DynamicQuantizeLinear",
+        "DynamicQuantizeMatMul",
+        "DynamicQuantizeLSTM",
+    ],
+)
+def test_operators_of_integer_activations_are_kept_from_webgpu_and_refused_as_fp32(operator: str) -> None:
+    assert operator in (webgpu_fault(graph_of(operator)) or "")
+    with pytest.raises(QuantizeError, match=rf"here\.onnx is quantized already: it has {operator}"):
+        check_plain(graph_of(operator), name="here.onnx")
+
+
+@pytest.mark.parametrize("operator", ["MatMulNBits", "GatherBlockQuantized", "DequantizeLinear"])
+def test_operators_of_stored_weights_run_on_webgpu_and_are_refused_as_fp32(operator: str) -> None:
+    assert webgpu_fault(graph_of(operator)) is None
+    with pytest.raises(QuantizeError, match="quantized already"):
+        check_plain(graph_of(operator))
+
+
+@pytest.mark.parametrize("operator", ["Conv", "QuickGelu", "MatMul", "Add"])
+def test_plain_operators_are_neither(operator: str) -> None:
+    assert webgpu_fault(graph_of(operator)) is None
+    check_plain(graph_of(operator))
+
+
+def test_graphs_within_graphs_are_looked_at_too() -> None:
+    inner = graph_of("MatMulInteger").graph
+    model = graph_of("If", then_branch=inner, else_branch=inner)
+    assert webgpu_fault(model) is not None
+    with pytest.raises(QuantizeError, match="MatMulInteger"):
+        check_plain(model)
+
+
+def test_half_precision_is_found_where_a_device_computes_in_it_and_not_where_it_is_only_stored() -> None:
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(32, 32, 3, 3)).astype(np.float32)
+    plain = make_graph(
+        [helper.make_node("Conv", ["x", "k"], ["y"])], {"x": [1, 32, 8, 8]}, {"y": [1, 32, 6, 6]}, {"k": kernel}
+    )
+    stored = convert(copy_of(plain), Recipe(dtype="q4", depthwise="fp16"))
+    assert any(t.data_type == onnx.TensorProto.FLOAT16 for t in stored.graph.initializer)
+    assert not needs_half(plain)
+    assert not needs_half(stored)
+    assert needs_half(convert(copy_of(plain), Recipe(dtype="fp16")))
+    assert needs_half(convert(copy_of(plain), Recipe(dtype="q4f16", depthwise="int8")))
+
+
+def test_every_candidate_is_each_method_with_each_block_and_hqq_can_be_asked_for() -> None:
+    graph = load_graph(model_dir("scenes-clip") / "onnx" / "text_model.onnx", weights=False)
+    every = candidates(graph, "q4", every=True)
+    shapes = {(r.method, r.symmetric, r.block_size) for r in every}
+    assert shapes == {
+        (method, symmetric, size)
+        for method in ("rtn", "k_quant", "hqq")
+        for symmetric in (False, True)
+        for size in (32, 64, 128)
+        if not (method == "hqq" and symmetric)
+    }
+    assert set(candidates(graph, "q4")) < set(every)
+    assert {recipe.method for recipe in candidates(graph, "q4", method="hqq")} == {"hqq"}
+    with pytest.raises(QuantizeError, match="hqqq") as caught:
+        candidates(graph, "q4", method="hqqq")
+    assert "hqq" in caught.value.hint
+
+
+def test_explicit_numbers_keep_the_freedom_of_the_quality_they_change() -> None:
+    assert own_budget("small", cosine=0.9).any_block
+    assert not own_budget("balanced", cosine=0.9).any_block
+    assert BUDGETS["small"].of("decoder_model_merged").any_block
+
+
+def test_every_block_is_measured_but_those_that_are_slow_are_not_chosen(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    component = "text_model"
+    manifest = read_manifest(folder)
+    chooser = Chooser(
+        component=component,
+        source=folder / "onnx" / f"{component}.onnx",
+        folder=tmp_path / "trials",
+        reference=Reference(folder, manifest),
+        budget=BUDGETS["balanced"],
+        convert=convert,
+        ranges=lambda: Ranges(greatest={}, logits={}),
+        every=True,
+        method="rtn",
+    )
+    best = chooser.choose(["q4"])["q4"]
+    assert {trial.recipe.block_size for trial in chooser.trials} == {32, 64, 128}
+    assert best.recipe.block_size == 32
+    assert min(trial.size_bytes for trial in chooser.trials) < best.size_bytes
+    assert chooser.notes == []
+
+
+def test_report_says_how_many_candidates_were_left_out(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    quantize(folder, dtypes=["q4"], every=False)
+    for notes in read_measurements(folder).notes.values():
+        assert any("candidates measured; --every measures all" in note for note in notes)

@@ -173,3 +173,15 @@ def test_embedded_encoder_is_near_fp32_and_nearer_with_8_bits_for_the_smallest(n
     assert errors["8"] < 0.03
     assert errors["4"] < 0.2
     assert errors["4, 8% at 8"] < 0.7 * errors["4"]
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_kernels_over_one_or_three_axes_are_stored_as_bytes(axes: int) -> None:
+    rng = np.random.default_rng(0)
+    kernel = (rng.normal(size=(16, 16, *[3] * axes)) / 16).astype(np.float32)
+    node = helper.make_node("Conv", ["x", "k"], ["y"])
+    model = make_graph([node], {"x": [1, 16, *[6] * axes]}, {"y": [1, 16, *[4] * axes]}, {"k": kernel})
+    feeds = {"x": rng.normal(size=(1, 16, *[6] * axes)).astype(np.float32)}
+    made = convert(copy_of(model), Recipe(dtype="q8", depthwise="int8"))
+    assert any(tensor.data_type == onnx.TensorProto.INT8 for tensor in made.graph.initializer)
+    assert distance(answer(made, feeds), answer(model, feeds)) < 0.02

@@ -145,3 +145,39 @@ def test_kept_nodes_among_quantized_convolutions_get_their_casts(tmp_path: Path)
     quantized = convert(copy_of(model), Recipe(dtype="q4", method="k_quant", pointwise_bits=8))
     assert [found.operator for found in keep_single(quantized, ranges)] == ["MatMulNBits", "Relu", "MatMulNBits"]
     assert distance(answer(convert(copy_of(model), recipe, ranges), feeds), answer(model, feeds)) < 0.02
+
+
+@pytest.mark.parametrize("kind", ["initializer", "Constant", "value_float"])
+def test_node_with_a_constant_beyond_float16_stays_single_and_is_named(kind: str, tmp_path: Path) -> None:
+    """Clamped to 65,504 it would give finite and wrong answers, though no activation leaves the range."""
+    nodes = [helper.make_node("Mul", ["x", "c"], ["a"]), helper.make_node("Relu", ["a"], ["y"])]
+    constants = {"c": np.array(1e6, np.float32)}
+    if kind == "Constant":
+        value = onnx.numpy_helper.from_array(constants["c"])
+        nodes.insert(0, helper.make_node("Constant", [], ["c"], value=value))
+    elif kind == "value_float":
+        nodes.insert(0, helper.make_node("Constant", [], ["c"], value_float=1e6))
+    model = make_graph(nodes, {"x": [4]}, {"y": [4]}, constants if kind == "initializer" else {})
+    path, feeds = tmp_path / "c.onnx", {"x": np.array([1e-3, 2e-3, 3e-3, 1e-2], np.float32)}
+    onnx.save(model, path)
+    ranges = record_ranges(path, feeds)
+    assert ranges.constants == {"c": 1e6}
+    kept = {found.operator: (found.tensor, found.greatest) for found in keep_single(model, ranges)}
+    assert kept["Mul"] == ("c", 1e6)
+    made = convert(copy_of(model), Recipe(dtype="fp16"), ranges)
+    assert distance(rounded_answer(made, feeds), answer(model, feeds)) < 1e-3
+
+
+def test_mask_of_the_lowest_float_stays_single(tmp_path: Path) -> None:
+    lowest = np.array(np.finfo(np.float32).min, np.float32)
+    nodes = [
+        helper.make_node("Greater", ["x", "zero"], ["seen"]),
+        helper.make_node("Where", ["seen", "x", "low"], ["masked"]),
+        helper.make_node("Softmax", ["masked"], ["y"]),
+    ]
+    constants = {"zero": np.array(0, np.float32), "low": lowest}
+    model = make_graph(nodes, {"x": ["n", 4]}, {"y": ["n", 4]}, constants)
+    path, feeds = tmp_path / "mask.onnx", {"x": np.array([[1, 2, -1, -2]], np.float32)}
+    onnx.save(model, path)
+    made = convert(copy_of(model), Recipe(dtype="fp16"), record_ranges(path, feeds))
+    assert distance(rounded_answer(made, feeds), answer(model, feeds)) < 1e-3

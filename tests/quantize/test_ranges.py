@@ -14,7 +14,7 @@ from builder.errors import ModelError, QuantizeError
 from builder.graphs import load_graph, save_graph
 from builder.manifest import read_manifest
 from builder.parity import Reference
-from builder.quantize.ranges import SAFE_LARGEST, Ranges, record_ranges
+from builder.quantize.ranges import SAFE_LARGEST, Ranges, _constants, record_ranges
 from tests.quantize._graphs import make_graph
 
 
@@ -55,6 +55,20 @@ def test_weights_beside_the_graph_are_found(tmp_path: Path) -> None:
     assert max(ranges.greatest.values()) > 1
 
 
+def test_constants_beside_the_graph_are_looked_at_and_left_there(tmp_path: Path) -> None:
+    weight = np.full((64, 64), 0.01, np.float32)
+    weight[3, 3] = -1e5
+    path = tmp_path / "far.onnx"
+    model = make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": ["n", 64]}, {"y": ["n", 64]}, {"w": weight}
+    )
+    save_graph(model, path, chunk_bytes=2**10)
+    assert record_ranges(path, {"x": np.zeros((1, 64), np.float32)}).constants == {"w": 1e5}
+    plain = load_graph(path, weights=False)
+    assert dict(_constants(plain, tmp_path))["w"][3, 3] == -1e5
+    assert not plain.graph.initializer[0].raw_data
+
+
 def test_attention_logits_are_bounded_by_the_lengths_of_queries_and_keys(tmp_path: Path) -> None:
     """2 heads of 16 over 1 key head: lengths 4 · 3 = 12 and 4 · 5 = 20, so 12 · 20 / √16 = 60."""
     attention = helper.make_node(
@@ -86,6 +100,22 @@ def test_decoder_has_ranges_and_logits_of_every_layer() -> None:
     assert len(ranges.logits) == 3
     assert all(0 < value < SAFE_LARGEST for value in ranges.logits.values())
     assert "logits" in ranges.greatest
+
+
+def test_ranges_are_recorded_on_several_pictures_and_on_a_step_of_a_filled_cache() -> None:
+    folder = model_dir("scenes-vlm")
+    manifest = read_manifest(folder)
+    reference = Reference(folder, manifest)
+    assert len(reference.runs("vision_encoder")) == len(reference.pixels) > 1
+    prompt, step = reference.runs("decoder_model_merged")
+    caches = [name for name in step if name.startswith("past_key_values.")]
+    assert caches
+    assert all(prompt[name].shape[2] == 0 for name in caches)
+    assert {step[name].shape[2] for name in caches} == {prompt["inputs_embeds"].shape[1] - 1}
+    assert step["inputs_embeds"].shape[1] == 1
+    path = folder / manifest.components["decoder_model_merged"]["fp32"].path
+    both, once = record_ranges(path, reference.runs("decoder_model_merged")), record_ranges(path, prompt)
+    assert once.greatest[caches[0]] == 0 < both.greatest[caches[0]]
 
 
 def test_a_twin_has_the_range_of_its_tensor() -> None:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from builder.embedded import model_dir
 from builder.errors import QuantizeError
@@ -169,7 +169,8 @@ def test_candidates_fit_the_graph_and_are_named_apart() -> None:
         assert {recipe.dtype for recipe in found} == {dtype}
     assert {recipe.pointwise_bits for recipe in candidates(encoder, "q4")} == {4, 8}
     assert {recipe.depthwise for recipe in candidates(encoder, "q4")} == {"int8", "fp16"}
-    assert {recipe.block_size for recipe in candidates(encoder, "q4", any_block=True)} == {32}
+    assert {recipe.block_size for recipe in candidates(encoder, "q4")} == {32}
+    assert {recipe.block_size for recipe in candidates(encoder, "q4", any_block=True)} == {32, 64, 128}
     assert {(r.pointwise_bits, r.depthwise, r.block_size) for r in candidates(decoder, "q4")} == {(None, "fp32", 32)}
     assert {recipe.block_size for recipe in candidates(decoder, "q4", any_block=True)} == {32, 64, 128}
     assert {recipe.block_size for recipe in candidates(table, "q4")} == {32, 64, 128}
@@ -179,3 +180,24 @@ def test_label_tells_all_choices() -> None:
     recipe = Recipe(dtype="q4f16", method="k_quant", pointwise_bits=4, depthwise="int8", eight_share=0.02)
     assert recipe.label() == "q4f16 k-quant b32 asym, smallest 2% at 8 bits, 1x1 at 4 bits, kernels int8"
     assert Recipe.default("fp16").label() == "fp16"
+
+
+def test_gemm_with_an_empty_bias_has_none() -> None:
+    weight = np.random.default_rng(0).normal(size=(32, 64)).astype(np.float32)
+    model = make_graph(
+        [helper.make_node("Gemm", ["x", "w", ""], ["y"], transB=1)], {"x": ["n", 64]}, {"y": ["n", 32]}, {"w": weight}
+    )
+    feeds = {"x": np.random.default_rng(1).normal(size=(3, 64)).astype(np.float32)}
+    made = convert(copy_of(model), Recipe(dtype="q8"))
+    assert "Add" not in operators(made)
+    assert distance(answer(made, feeds), answer(model, feeds)) < 0.02
+
+
+def test_weight_in_a_constant_node_is_quantized_like_any_other() -> None:
+    weight = np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32)
+    nodes = [
+        helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(weight)),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    made = convert(make_graph(nodes, {"x": ["n", 64]}, {"y": ["n", 32]}, {}), Recipe(dtype="q4"))
+    assert operators(made) == {"MatMulNBits": 1}

@@ -28,8 +28,9 @@ from builder.embedded.score import (
     uniform,
 )
 from builder.errors import VerifyError
-from builder.evaluation import EvaluationSet, Evaluator, held_out, lost_points, read_folder
+from builder.evaluation import EvaluationSet, Evaluator, calibration_pixels, held_out, lost_points, read_folder
 from builder.manifest import ImageFacts, Quality, read_manifest
+from builder.parity import Reference, image_count
 from builder.quantize import quantize
 from builder.tasks import _Prompts as Prompts
 from builder.tasks import embed, fit_picture, pixel_values, write_answers
@@ -228,3 +229,62 @@ def test_verify_compares_models_by_their_own_chats_on_a_folder(
     for row, (answer,) in zip(pixels, answers, strict=True):
         assert answer, "the end mark came at once: nothing is compared"
         assert answer == exported.reference.generate(ids, torch.from_numpy(row[None]), len(answer))
+
+
+def test_empty_captions_are_none_and_no_score_is_made_of_them(tmp_path: Path) -> None:
+    pictures(tmp_path / "album", 2)
+    (tmp_path / "album" / "captions.json").write_bytes(b'\xef\xbb\xbf{"0.png": "", "1.png": "  "}')
+    folder = model_dir("scenes-vlm")
+    manifest = read_manifest(folder)
+    found = read_folder(tmp_path / "album", manifest)
+    assert [example.caption for example in found.examples] == [None, None]
+    quality = Evaluator(folder, manifest, found).evaluate(uniform(folder, "fp32"))
+    assert set(quality.scores) == {"same_answers", "same_tokens"}
+    assert quality.fp32 == {}
+
+
+def test_words_that_are_right_count_where_captions_are_worded_otherwise(tmp_path: Path) -> None:
+    (caption,) = pictures(tmp_path / "album", 1)
+    words = caption.rstrip(".").split()
+    (tmp_path / "album" / "0.txt").write_text(" ".join(reversed(words)).upper(), encoding="utf-8")
+    folder = model_dir("scenes-vlm")
+    manifest = read_manifest(folder)
+    quality = Evaluator(folder, manifest, read_folder(tmp_path / "album", manifest)).evaluate(uniform(folder, "fp32"))
+    assert quality.fp32["right_answers"] == 0
+    assert quality.fp32["right_words"] == quality.scores["right_words"] > 0.8
+
+
+def test_pictures_are_brought_to_the_models_size_as_they_are_read_and_no_more_than_are_wanted(tmp_path: Path) -> None:
+    manifest = read_manifest(model_dir("scenes-clip"))
+    (tmp_path / "album").mkdir()
+    for number in range(5):
+        Image.new("RGB", (900, 600), (0, 40 * number, 0)).save(tmp_path / "album" / f"{number}.png")
+    said: list[str] = []
+    found = read_folder(tmp_path / "album", manifest, most=3, report=said.append)
+    assert [example.name for example in found.examples] == ["0.png", "1.png", "2.png"]
+    assert {example.picture.size for example in found.examples} == {(manifest.image.width, manifest.image.height)}
+    assert said == ["3 of 5 pictures in album are used"]
+    pixels = calibration_pixels(model_dir("scenes-clip"), manifest, tmp_path / "album")
+    assert (
+        len(pixels) == image_count(manifest) == len(Reference(model_dir("scenes-clip"), manifest, pixels=pixels).pixels)
+    )
+
+
+def test_pictures_of_16_bits_keep_their_greys(tmp_path: Path) -> None:
+    (tmp_path / "album").mkdir()
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "album" / "deep.png")
+    (example,) = read_folder(tmp_path / "album", read_manifest(model_dir("scenes-clip"))).examples
+    assert np.asarray(example.picture).mean() == pytest.approx(127.5, abs=1)
+
+
+def test_cropped_picture_is_the_same_as_one_resized_whole_and_a_sliver_takes_no_memory() -> None:
+    facts = ImageFacts(width=48, height=32, fit="crop", resample="bicubic")
+    noise = np.random.default_rng(0).integers(0, 256, size=(90, 141, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise)
+    whole = picture.resize((48 * 141 // 90, 48), Image.Resampling.BICUBIC)
+    left, top = (whole.width - 48) // 2, (whole.height - 32) // 2
+    wanted = np.asarray(whole.crop((left, top, left + 48, top + 32)), np.int16)
+    assert np.abs(fit_picture(picture, facts) - wanted).max() <= 1
+    sliver = fit_picture(Image.new("RGB", (2, 40_000), "teal"), ImageFacts(width=1024, height=1024))
+    assert (sliver == (0, 128, 128)).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,9 +14,11 @@ import pytest
 from builder.console import megabytes
 from builder.embedded import NAMES, model_dir
 from builder.manifest import read_manifest
-from builder.measurements import read_measurements
+from builder.measurements import KeptNode, Measurements, read_measurements
 from builder.reports.plots import _decades
+from builder.tiers import BUDGETS
 from builder.verify import verify
+from builder.verify.report import render_report
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -114,3 +117,17 @@ def test_scale_of_a_plot_holds_values_of_any_size(least: float, most: float) -> 
     assert 0 < low < high < float("inf")
     for value in (least, most):
         assert value in (0.0, float("inf")) or low <= value <= high
+
+
+def test_every_node_that_stays_float32_is_listed_with_what_it_reached() -> None:
+    manifest = replace(read_manifest(model_dir("scenes-clip")), budget=BUDGETS["balanced"])
+    kept = tuple(
+        KeptNode(node=f"block.{at}.pow", operator="Pow", tensor=f"square_{at}", greatest=1e5 + at) for at in range(40)
+    )
+    text = render_report(manifest, Measurements(kept={"text_model": kept}, commands=("webgpu-demo verify here",)))
+    for found in kept:
+        assert f"<code>{found.node}</code>" in text
+        assert f"<code>{found.tensor}</code>" in text
+    assert "Nodes of text_model that float16 variants compute in float32" in text
+    assert "Nodes of vision_model" not in text
+    assert "webgpu-demo verify here" in text

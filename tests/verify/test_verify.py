@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from builder.embedded import model_dir
 from builder.errors import ModelError, VerifyError
-from builder.manifest import file_entry, file_sha256, read_manifest
-from builder.quantize import quantize
+from builder.graphs import load_graph
+from builder.manifest import SUFFIXES, Budget, file_entry, file_sha256, read_manifest, write_manifest
+from builder.parity import Reference
+from builder.quantize import convert, quantize
+from builder.quantize.recipe import Recipe
+from builder.taps import layer_outputs, relative_error, run_tapped
 from builder.tiers import BUDGETS, QUICK
 from builder.verify import verify
 from builder.webconfig import copy_texts
@@ -83,8 +89,15 @@ def test_largest_tensor_is_that_of_the_graph(quantized_models: dict[str, Path]) 
     assert variants["q4"].largest_tensor_bytes == rows * width // 2
 
 
-def damaged(tmp_path: Path, change: str) -> Path:
+def another(tmp_path: Path) -> Path:
+    """A fp32 model that no scenes are held out for."""
     folder = Path(shutil.copytree(model_dir("scenes-clip"), tmp_path / "model"))
+    write_manifest(folder, replace(read_manifest(folder), name="another"))
+    return folder
+
+
+def damaged(tmp_path: Path, change: str) -> Path:
+    folder = another(tmp_path)
     path = folder / "onnx" / "text_model.onnx"
     model = onnx.load(str(path))
     table = next(t for t in model.graph.initializer if t.name.endswith("token_embedding.weight"))
@@ -93,18 +106,95 @@ def damaged(tmp_path: Path, change: str) -> Path:
     table.CopyFrom(onnx.numpy_helper.from_array(array, table.name))
     if change == "unknown operator":
         model.graph.node[0].op_type = "NoSuchOperator"
-    onnx.save(model, str(folder / "onnx" / "text_model_q4.onnx"))
+    if change == "foreign operator":
+        model.graph.node[0].op_type, model.graph.node[0].domain = "Fancy", "acme.lab"
+        model.opset_import.append(onnx.helper.make_opsetid("acme.lab", 1))
+    path = folder / "onnx" / "text_model_q4.onnx"
+    onnx.save(model, str(path))
+    if change == "torn":
+        path.write_bytes(path.read_bytes()[:1000])
     return folder
 
 
-def test_variant_that_gives_nan_is_named(tmp_path: Path) -> None:
-    with pytest.raises(VerifyError, match=r"text_model_q4\.onnx gives values that are not finite"):
-        verify(damaged(tmp_path, "nan"))
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("nan", "gives values that are not finite"),
+        ("unknown operator", "does not load"),
+        ("foreign operator", "acme.lab.Fancy"),
+        ("torn", "is no readable ONNX file"),
+    ],
+)
+def test_variant_that_cannot_be_used_is_named_and_left_out_and_the_rest_goes_on(
+    change: str, fault: str, tmp_path: Path
+) -> None:
+    folder = damaged(tmp_path, change)
+    convert_to(folder, "vision_model", "q8")
+    said: list[str] = []
+    manifest = verify(folder, report=said.append)
+    broken = manifest.components["text_model"]["q4"]
+    assert fault in (broken.fault or "")
+    assert broken.error is None
+    assert any(fault in line and "text_model q4" in line for line in said)
+    assert fault in (folder / "report.html").read_text(encoding="utf-8")
+    assert {dtypes["text_model"] for dtypes in manifest.tiers.values()} == {"fp32"}
+    assert {dtypes["vision_model"] for dtypes in manifest.tiers.values()} == {"q8"}
 
 
-def test_variant_that_does_not_load_is_named(tmp_path: Path) -> None:
-    with pytest.raises(VerifyError, match=r"text_model_q4\.onnx does not load"):
-        verify(damaged(tmp_path, "unknown operator"))
+def test_fp32_graph_with_foreign_operators_is_named(tmp_path: Path) -> None:
+    folder = damaged(tmp_path, "foreign operator")
+    shutil.move(folder / "onnx" / "text_model_q4.onnx", folder / "onnx" / "text_model.onnx")
+    with pytest.raises(VerifyError, match=r"text_model\.onnx.*acme\.lab\.Fancy"):
+        verify(folder)
+
+
+def convert_to(folder: Path, component: str, dtype: str) -> None:
+    """Write a variant that quantize did not choose."""
+    graph = convert(load_graph(folder / "onnx" / f"{component}.onnx"), Recipe(dtype=dtype, pointwise_bits=8))
+    onnx.save(graph, str(folder / "onnx" / f"{component}{SUFFIXES[dtype]}.onnx"))
+
+
+def test_layers_that_were_turned_channels_last_are_compared_too(tmp_path: Path) -> None:
+    folder = another(tmp_path)
+    convert_to(folder, "vision_model", "q8")
+    plain, made = (folder / "onnx" / f"vision_model{suffix}.onnx" for suffix in ("", SUFFIXES["q8"]))
+    names = layer_outputs(plain)
+    feeds = Reference(folder, read_manifest(folder), components=["vision_model"]).one_run("vision_model")
+    wanted, got = run_tapped(plain, feeds, names), run_tapped(made, feeds, names)
+    turned = [node for node in load_graph(made).graph.node if node.output[0].endswith(".channels_last")]
+    assert turned
+    assert list(got) == names
+    assert all(relative_error(got[name], wanted[name]) < 0.1 for name in names)
+
+
+def test_float16_graph_under_another_name_goes_only_where_the_adapter_has_it(tmp_path: Path) -> None:
+    folder = another(tmp_path)
+    convert_to(folder, "text_model", "q4f16")
+    (folder / "onnx" / "text_model_q4f16.onnx").rename(folder / "onnx" / "text_model_q4.onnx")
+    manifest = verify(folder, quality="small")
+    assert manifest.components["text_model"]["q4"].needs_f16
+    assert {tier: dtypes["text_model"] for tier, dtypes in manifest.tiers.items()} == {
+        "webgpu-f16": "q4",
+        "webgpu": "fp32",
+        "wasm": "fp32",
+    }
+
+
+def test_what_quantize_measured_on_the_users_pictures_decides(tmp_path: Path) -> None:
+    folder = another(tmp_path)
+    pictures = tmp_path / "plain"
+    pictures.mkdir()
+    Image.new("RGB", (64, 64), (30, 200, 100)).save(pictures / "a.png")
+    quantize(folder, dtypes=["q4"], images=pictures, every=False)
+    error = read_manifest(folder).components["vision_model"]["q4"].error
+    assert error is not None
+    strict = Budget(name="own", cosine=-1.0, relative=0.99 * error.relative)
+    manifest = verify(folder, quality=strict)
+    assert manifest.components["vision_model"]["q4"].error == error
+    assert manifest.tiers["wasm"]["vision_model"] == "fp32"
+    again = verify(folder, images=pictures).components["vision_model"]["q4"].error
+    assert again is not None
+    assert again.relative == pytest.approx(error.relative, rel=1e-3)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

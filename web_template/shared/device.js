@@ -4,7 +4,7 @@
  * Start reading at `choosePlan`. Which dtype a device gets is the manifest's decision (`tiers`), never this file's.
  */
 
-/** @import { Capabilities, FileEntry, Manifest, Plan, Query, RuntimeBuild, SiteManifest, Text, TierName } from './protocol.js' */
+/** @import { Capabilities, FileEntry, Manifest, Plan, Query, RuntimeBuild, SiteManifest, Text, TierName, Variant } from './protocol.js' */
 
 import { later } from './language.js';
 import { megabytes } from './state.js';
@@ -103,7 +103,7 @@ export function choosePlan(found, manifest, site, query, failure = '') {
   const map = manifest.tiers[tier];
   if (!map) throw new Error(`The manifest of ${manifest.name} names no dtypes for ${tier}.`);
   const device = tier === 'wasm' ? 'wasm' : 'webgpu';
-  const override = overrideDtypes(map, shippedDtypes(manifest, site, device), failure ? null : query.dtype, device === 'webgpu' && !found.shader_f16);
+  const override = overrideDtypes(map, shippedDtypes(manifest, site, device, found), failure ? null : query.dtype, device === 'webgpu' && !found.shader_f16);
   // The plain build only knows WASM, but alone runs 4-bit embeddings there; JSPI is the smaller of the others.
   /** @type {RuntimeBuild} */
   const build = device === 'wasm' ? '' : found.jspi ? '.jspi' : '.asyncify';
@@ -224,15 +224,16 @@ function overrideDtypes(map, shipped, dtype, lacksF16) {
 }
 
 /**
- * List the dtypes of each component that can be fetched and give right answers on this device: a site carries only
- * those that some tier names.
+ * List the dtypes of each component that can be fetched, fit into this device and give right answers on it: a site
+ * carries only those that some tier names.
  *
  * @param {Manifest} manifest
  * @param {SiteManifest | null} site
  * @param {'webgpu' | 'wasm'} device
+ * @param {Capabilities} found
  * @returns {Record<string, string[]>}
  */
-function shippedDtypes(manifest, site, device) {
+function shippedDtypes(manifest, site, device, found) {
   const paths = (site?.files ?? []).map(({ path }) => path);
   const here = (/** @type {string} */ path) => paths.some((known) => known.endsWith(`/${manifest.name}/${path}`));
   const elsewhere = !here('config.json'); // the model lies on another origin, and is complete there
@@ -240,11 +241,17 @@ function shippedDtypes(manifest, site, device) {
     Object.entries(manifest.components).map(([component, dtypes]) => [
       component,
       Object.entries(dtypes)
-        .filter(([, variant]) => (elsewhere || here(variant.path)) && !(device === 'webgpu' && variant.not_on_webgpu))
+        .filter(([dtype, variant]) => (elsewhere || here(variant.path)) && !variant.fault && (device === 'wasm' || runsOnGpu(variant, dtype, found)))
         .map(([dtype]) => dtype),
     ]),
   );
 }
+
+/** A dtype whose name tells of 16 bits is refused by that name, see `overrideDtypes`. @param {Variant} variant @param {string} dtype @param {Capabilities} found */
+const runsOnGpu = (variant, dtype, found) =>
+  !variant.not_on_webgpu &&
+  (variant.largest_tensor_bytes ?? 0) <= found.largest_buffer_bytes &&
+  (found.shader_f16 || !variant.needs_f16 || dtype.endsWith('16'));
 
 /**
  * @param {Manifest} manifest

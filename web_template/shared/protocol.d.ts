@@ -26,6 +26,10 @@ export interface Variant extends FileEntry {
   data: FileEntry[];
   /** How it was made, where quantize made it. */
   recipe?: string | null;
+  /** Why it cannot be used at all, where it cannot. */
+  fault?: string | null;
+  /** Whether it computes in 16 bits, whatever its name says. */
+  needs_f16?: boolean;
   /** Why it gives wrong answers on WebGPU, where it does. */
   not_on_webgpu?: string | null;
   /** What one buffer of the graphics processor must hold at least. */
