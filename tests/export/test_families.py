@@ -15,6 +15,7 @@ from builder.families import all_families, find_family
 from builder.manifest import read_manifest
 from builder.sessions import Session
 from tests.checkpoints import CASES, Captioner, DualEncoder
+from tests.checkpoints._case import assert_apart, assert_telling
 from tests.checkpoints._exported import Exported
 from tests.checkpoints._web import WebCaptioner
 
@@ -86,6 +87,7 @@ def compare_captioner(path: Path, reference: Captioner) -> None:
     follow = [int(i) for i in rng.integers(5, 200, size=7)]
     second = web.generate([first[-1], *follow], None, NEW_TOKENS, banned=banned)
     assert second == reference.generate([*prompt, *first, *follow], given, NEW_TOKENS)
+    assert_telling(reference, prompt, given, first, follow, second)
     assert int(text["num_hidden_layers"]) * 2 == len(web.cache)
 
 
@@ -107,6 +109,8 @@ def compare_dual_encoder(path: Path, reference: DualEncoder) -> None:
         wanted_images = reference.images(torch.from_numpy(pixels)).numpy()
         logits = reference.logits(torch.from_numpy(ids), torch.from_numpy(pixels)).numpy()
     outputs = ("text_embeds", "image_embeds") if manifest.model_type == "clip" else ("pooler_output", "pooler_output")
+    assert_apart(wanted_texts)
+    assert_apart(wanted_images)
     assert_close(texts[outputs[0]], wanted_texts, FEATURE_TOLERANCE)
     assert_close(images[outputs[1]], wanted_images, FEATURE_TOLERANCE)
     assert_close(got["logits_per_image"], logits, FEATURE_TOLERANCE)
