@@ -15,7 +15,7 @@ from torch import Tensor, nn, no_grad, rand
 from transformers import FastVlmForConditionalGeneration, Qwen2Config
 
 from builder.errors import CheckpointError
-from builder.families._apple import is_apple, letterbox, load_apple
+from builder.families._apple import is_apple, load_apple
 from builder.families._chat import web_template
 from builder.families._checkpoint import language_weights, load_transformers
 from builder.families._contract import Family, Language, Parts, read_demo, read_json
@@ -75,8 +75,7 @@ class VisionEncoder(nn.Module):
 
 def _load(checkpoint: Path) -> Parts:
     if is_apple(checkpoint):
-        model, size = load_apple(checkpoint)
-        preprocessor = letterbox(size)
+        model, preprocessor, size = load_apple(checkpoint)
     else:
         model = load_transformers(FastVlmForConditionalGeneration, checkpoint)
         preprocessor = read_image_processor(checkpoint)
