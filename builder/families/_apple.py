@@ -166,7 +166,7 @@ def _refuse_other_kin(checkpoint: Path, raw: dict[str, Any]) -> None:
             known = " or ".join(map(repr, values))
             raise CheckpointError(
                 f'{checkpoint / "config.json"} has {raw[key]!r} for "{key}", and only {known} is followed',
-                hint="export a checkpoint that was trained as Apple's FastVLM was, or put right what config.json says of this",
+                hint="export a checkpoint that was trained as Apple's FastVLM was, or put config.json right",
             )
 
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 QUESTION = "What is this?"
+CHAT_ML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 LONGEST_REASON = 200
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 TAKE_STRINGS = (

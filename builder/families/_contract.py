@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from builder.families._registry import WebExporterConfig
 
 Json = Mapping[str, Any]
+DEFAULT_PROMPTS = (
+    Prompt(id="describe", label="Describe", text="Describe the image in one sentence."),
+    Prompt(id="read", label="Read the text", text="What does the text in the image say?"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +36,14 @@ class Encoder:
 
     ``module`` takes ``inputs`` (examples by name) in their order, in whatever dtype the checkpoint has: export turns it
     into float32 when its turn comes, so that one component at a time is held in full. ``axes`` names each input's
-    dynamic axes, ``outputs`` what the module returns, in its order; each is compared with PyTorch.
+    dynamic axes, ``outputs`` what the module returns, in its order; each is compared with PyTorch on ``others``, which
+    are no examples of the trace and of another length.
     """
 
     name: str
     module: nn.Module
     inputs: Mapping[str, Tensor]
+    others: Mapping[str, Tensor]
     axes: Mapping[str, Mapping[int, str]]
     outputs: tuple[str, ...]
     tolerance: float = 1e-4
@@ -136,8 +142,12 @@ def section(raw: Json, key: str, path: Path) -> dict[str, Any]:
     return value
 
 
-def read_demo(checkpoint: Path) -> tuple[tuple[Prompt, ...], Generation | None]:
-    """Read a checkpoint's optional ``demo.json``: the prompts that suit it and the longest answer worth waiting for."""
+def read_demo(checkpoint: Path) -> tuple[tuple[Prompt, ...], Generation]:
+    """The prompts that suit a captioner and the longest answer worth waiting for, by its ``demo.json`` or by default.
+
+    Raises:
+        CheckpointError: the file is there and says something else.
+    """
     path = checkpoint / "demo.json"
     try:
         demo = parse(_Demo, read_json(path))
@@ -147,7 +157,7 @@ def read_demo(checkpoint: Path) -> tuple[tuple[Prompt, ...], Generation | None]:
             hint='write {"prompts": [{"id": "a", "label": "A", "text": "What is this?"}], '
             '"generation": {"max_new_tokens": 64}}',
         ) from error
-    return demo.prompts, demo.generation
+    return demo.prompts or DEFAULT_PROMPTS, demo.generation or Generation(max_new_tokens=128)
 
 
 @dataclass(frozen=True, kw_only=True)

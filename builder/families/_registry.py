@@ -62,18 +62,26 @@ class WebExporterConfig(ExporterConfig):  # type: ignore[misc]  # optimum has no
     def encoder(
         cls, component: str, module: nn.Module, config: Any, *, image_size: int, text_tokens: int = 8
     ) -> Encoder:
-        """Bind ``module`` to a graph of this family, with seeded dummy inputs: two square pictures, two texts."""
+        """Bind ``module`` to a graph of this family, with seeded dummy inputs: two square pictures, two texts.
+
+        What it is compared on is one picture and one text that is shorter.
+        """
         described = cls(config, "feature-extraction", component)
-        with random.fork_rng(devices=[]):
-            manual_seed(0)
-            examples = described.generate_dummy_inputs(
-                framework="pt", batch_size=2, height=image_size, width=image_size, sequence_length=text_tokens
-            )
+
+        def draw(seed: int, batch: int, length: int) -> dict[str, Any]:
+            with random.fork_rng(devices=[]):
+                manual_seed(seed)
+                drawn: dict[str, Any] = described.generate_dummy_inputs(
+                    framework="pt", batch_size=batch, height=image_size, width=image_size, sequence_length=length
+                )
+            return drawn
+
         graph = cls.GRAPHS[component]
         return Encoder(
             name=component,
             module=module.eval(),
-            inputs=examples,
+            inputs=draw(0, 2, text_tokens),
+            others=draw(1, 1, max(4, text_tokens - 3)),
             axes=described.inputs,
             outputs=graph.outputs,
             tolerance=graph.tolerance,

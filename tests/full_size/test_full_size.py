@@ -1,7 +1,8 @@
 """Published architectures at full size, with random weights: export, quantize and verify within time and memory.
 
-`make full-size` runs this; it takes some minutes, 10 GB of memory and 15 GB of disk, and prints a line for each model.
-The weights are random, so the errors that quantization makes here say nothing about the published models.
+`make full-size` runs this; it takes some minutes, 10 GB of memory and 15 GB of disk, and prints a line for each model,
+which it writes as JSON too where FULL_SIZE_RESULTS names a folder. The weights are random, so the errors that
+quantization makes here say nothing about the published models.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 
 from builder.bench._checkpoints import ARCHITECTURES
+from builder.export.lint import Severity, check
+from builder.manifest import read_manifest
 
 pytestmark = pytest.mark.full_size
 
@@ -36,6 +39,8 @@ class Measured:
     peak_bytes: int
 
 
+LEAST_COSINE = 0.9
+"""Of any component's outputs to its fp32 ones: random weights suffer more than trained ones, but not beyond knowing."""
 MOST_SECONDS = 8 * 60
 """That the three commands may take together on two cores."""
 
@@ -59,11 +64,20 @@ def test_full_size_model_is_exported_quantized_and_verified_within_memory(
     for step in STEPS:
         command = [part.format(checkpoint=checkpoint, model=model) for part in step]
         measured[step[0]] = measure([sys.executable, "-m", "builder", *command])
+    assert [f.sentence for f in check(str(model)).findings if f.severity is Severity.ERROR] == []
+    variants_of = read_manifest(model).components
+    errors = {name: variants["q4f16"].error for name, variants in variants_of.items() if "q4f16" in variants}
+    assert errors
+    assert all(error is not None and error.cosine > LEAST_COSINE for error in errors.values()), errors
     manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
     sizes = {
         component: variants["q4f16"]["size_bytes"] + sum(data["size_bytes"] for data in variants["q4f16"]["data"])
         for component, variants in manifest["components"].items()
     }
+    record = os.environ.get("FULL_SIZE_RESULTS")
+    if record:
+        taken = {step: asdict(m) for step, m in measured.items()}
+        Path(record, f"{name}.json").write_text(json.dumps({"steps": taken, "q4f16_bytes": sizes}, indent=1))
     with capsys.disabled():
         took = ", ".join(f"{step} {m.seconds:.0f} s and {m.peak_bytes / 1e9:.1f} GB" for step, m in measured.items())
         print(f"\n{name}: {took}; q4f16 {sum(sizes.values()) / 1e6:.0f} MB")

@@ -25,11 +25,8 @@ def front_matter(model: WebModel) -> Mapping[str, Any]:
 )
 def card_is_there(model: WebModel) -> Iterator[Hit]:
     if not front_matter(model):
-        what = (
-            "has no front matter that can be read (YAML between two lines of ---)"
-            if model.is_file(CARD)
-            else "is missing"
-        )
+        there = model.is_file(CARD)
+        what = "has no front matter that can be read (YAML between two lines of ---)" if there else "is missing"
         yield Hit(where=CARD, message=f"{what}: the Hub shows neither licence nor library")
 
 
