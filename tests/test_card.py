@@ -188,7 +188,8 @@ def test_base_model_that_is_no_hub_id_counts_as_none(stated: str, tmp_path: Path
     (tmp_path / "README.md").write_text(f"---\n{yaml.safe_dump({'base_model': stated})}---\n", encoding="utf-8")
     assert read_base_model(tmp_path) is None
     card = render_card(measured(), base_model=stated, license="mit")
-    assert stated not in card
+    assert f"[{stated}]" not in card
+    assert f"export {stated}" not in card
 
 
 def test_what_a_card_is_told_stays_text_in_it() -> None:

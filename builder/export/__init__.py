@@ -80,7 +80,7 @@ def export(
     except ImportError as error:
         raise ExportError("export needs PyTorch", hint="pip install 'webgpu-demo-builder[export]'") from error
     from builder.export.progress import FILE_NAME, Progress, fingerprint, only_export_to
-    from builder.export.room import check_size, count_parameters, folder_bytes, peak_memory
+    from builder.export.room import check_size, count_parameters, peak_memory
     from builder.families import find_family
     from builder.hub import Promised, check_weights, fetch_checkpoint
     from builder.licence import called
@@ -99,15 +99,14 @@ def export(
         find_family(configs, family, weights=weights.names)
         check_size(called(configs), weights.parameters, target, force=force)
 
-    source = fetch_checkpoint(checkpoint, revision=revision, report=report, judge=judge)
-    _check_target(target)
-    chosen = find_family(source, family)
-    check_weights(source)
-    chunk_bytes = CHUNK_BYTES if chunk_bytes is None else chunk_bytes
-    mark = fingerprint(source, chosen.name, chunk_bytes, components)
     with only_export_to(target):
-        written = folder_bytes(target.with_name(f".{target.name}.part"))
-        check_size(called(source), count_parameters(source), target, force=force, written_bytes=written)
+        source = fetch_checkpoint(checkpoint, revision=revision, report=report, judge=judge)
+        _check_target(target)
+        chosen = find_family(source, family)
+        check_weights(source)
+        check_size(called(source), count_parameters(source), target, force=force)
+        chunk_bytes = CHUNK_BYTES if chunk_bytes is None else chunk_bytes
+        mark = fingerprint(source, chosen.name, chunk_bytes, components)
         with quiet_libraries(), new_folder(target, error=ExportError, keep=FILE_NAME) as work:
             progress = Progress(work, mark)
             say(f"loading {target.name} as {chosen.name}")

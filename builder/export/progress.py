@@ -25,18 +25,27 @@ def only_export_to(target: Path) -> Iterator[None]:
     The lock lies in the user's cache folder, and is that of a process: one that was killed holds none.
 
     Raises:
-        ExportError: another export is at it.
+        ExportError: another export is at it, or the cache folder cannot be written.
     """
     locks = cache_folder() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(str(target.resolve()).encode()).hexdigest()[:32]
+    lock = FileLock(locks / f"{name}.lock", timeout=0)
     try:
-        with FileLock(locks / f"{name}.lock", timeout=0):
-            yield
+        locks.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except Timeout as error:
         raise ExportError(
             f"another export is writing {target}", hint="wait for it, or give another folder with -o"
         ) from error
+    except OSError as error:
+        raise ExportError(
+            f"{locks} cannot be written: {(error.strerror or str(error)).lower()}",
+            hint="make it writable, or set XDG_CACHE_HOME to another folder",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def fingerprint(checkpoint: Path, *choices: object) -> str:

@@ -38,8 +38,8 @@ def count_parameters(checkpoint: Path) -> int:
     return total
 
 
-def check_size(name: str, parameters: int, target: Path, *, force: bool, written_bytes: int = 0) -> None:
-    """Refuse what no tab can hold, unless ``force``, and what the disk cannot, beyond ``written_bytes`` that are there.
+def check_size(name: str, parameters: int, target: Path, *, force: bool) -> None:
+    """Refuse what no tab can hold, unless ``force``, and what the disk cannot, beyond what an earlier run has written.
 
     Raises:
         CheckpointError: the model is too large for a browser tab; the message has the arithmetic.
@@ -53,12 +53,9 @@ def check_size(name: str, parameters: int, target: Path, *, force: bool, written
             hint="take a smaller model of the family, or export it all the same with --force",
         )
     # the graphs, and for a language model its copy in the checkpoint's dtype and the builder's own output
-    check_room(target, max(0, parameters * FP32_BYTES * 5 // 2 - written_bytes), error=ExportError)
-
-
-def folder_bytes(folder: Path) -> int:
-    """What the files of a folder take, 0 where there is none."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    part = target.with_name(f".{target.name}.part")
+    written = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
+    check_room(target, max(0, parameters * FP32_BYTES * 5 // 2 - written), error=ExportError)
 
 
 def peak_memory() -> int:

@@ -64,7 +64,8 @@ class WebExporterConfig(ExporterConfig):  # type: ignore[misc]  # optimum has no
     ) -> Encoder:
         """Bind ``module`` to a graph of this family, with seeded dummy inputs: two square pictures, two texts.
 
-        What it is compared on is one picture and one text that is shorter.
+        What it is compared on is one picture, or one text that is shorter; of similarities nine, because that of one
+        picture to one text may be next to nothing, against which any error is large.
         """
         described = cls(config, "feature-extraction", component)
 
@@ -77,11 +78,12 @@ class WebExporterConfig(ExporterConfig):  # type: ignore[misc]  # optimum has no
             return drawn
 
         graph = cls.GRAPHS[component]
+        batches = {axes[0] for axes in described.inputs.values()}
         return Encoder(
             name=component,
             module=module.eval(),
             inputs=draw(0, 2, text_tokens),
-            others=draw(1, 1, max(4, text_tokens - 3)),
+            others=draw(1, 1 if len(batches) == 1 else 3, max(4, text_tokens - 3)),
             axes=described.inputs,
             outputs=graph.outputs,
             tolerance=graph.tolerance,

@@ -24,6 +24,8 @@ ExportCase = Callable[[str], Exported]
 NEW_TOKENS = 32
 FEATURE_TOLERANCE = 1e-4
 LOGIT_TOLERANCE = 1e-3
+UNSTATED_LICENCE = "TJS922"
+"""The tiny checkpoints have none."""
 LEAST_SPREAD, GREATEST_SPREAD = 0.05, 20.0
 """Standard deviation of what is compared: agreement of vanishing outputs would prove nothing."""
 
@@ -121,4 +123,5 @@ def compare_dual_encoder(path: Path, reference: DualEncoder) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_exported_folder_passes_the_linter(name: str, exported_case: ExportCase) -> None:
     report = check(str(exported_case(name).path))
-    assert [f"{finding.code} {finding.message}" for finding in report.findings if finding.severity == "error"] == []
+    told = [f"{f.code} {f.message}" for f in report.findings if f.severity != "info" and f.code != UNSTATED_LICENCE]
+    assert told == []

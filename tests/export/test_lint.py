@@ -218,7 +218,7 @@ def test_external_data_that_a_device_promises_are_there(tmp_path: Path) -> None:
     root = make_clip(tmp_path / "model")
     move_outside(root / "onnx" / "text_model.onnx", "text_model.onnx_data")
     promise = {"device_config": {"webgpu": {"use_external_data_format": {"text_model.onnx": 1}}}}
-    edit_json(root / "config.json", lambda config: config.update({"transformers.js_config": promise}))
+    edit_json(root / "config.json", lambda config: config["transformers.js_config"].update(promise))
     assert [finding.code for finding in check(str(root)).findings] == ["TJS108"]
 
 

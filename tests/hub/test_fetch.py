@@ -398,7 +398,7 @@ def test_weights_in_other_dtypes_are_not_fetched(hub: Hub, fetch: Fetch, checkpo
     assert names(got.path) == ARRIVING
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_export_command_turns_a_repository_into_a_web_model(
     hub: Hub, hub_environment: Callable[..., dict[str, str]], exported_case: Callable[[str], Exported], tmp_path: Path
 ) -> None:
