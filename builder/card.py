@@ -7,6 +7,8 @@ terms.
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from builder.errors import ModelError
-from builder.licence import is_research_only
+from builder.licence import is_hub_id, is_research_only
 from builder.manifest import ErrorMeasure, Manifest, file_entry
 from builder.snippets import classify_image, describe_image, embed
 from builder.versions import TRANSFORMERS_JS
@@ -33,6 +35,10 @@ TIER_NAMES = {
     "wasm": "WebAssembly",
 }
 DASH = "—"
+MARKUP = re.compile(r"([\\`*_\[\]<>#|])")
+"""What Markdown would read as its own in a licence's name, which somebody else has chosen."""
+PLACE = re.compile(r"https?://[\w.~/%?=&+:#@-]+|[\w./-]+", re.ASCII)
+"""An address of the web, or a file beside the card."""
 
 
 def write_card(model_dir: Path, manifest: Manifest, *, before: Manifest | None = None) -> Manifest:
@@ -84,6 +90,7 @@ def render_card(
     on the Hub: the snippets load it from there, or without it by its own name.
     """
     name = repo or manifest.name
+    base_model = base_model if base_model is not None and is_hub_id(base_model) else None
     sections = [
         _front_matter(manifest, base_model, license, license_name, license_link),
         f"# {name.rpartition('/')[2]}",
@@ -203,23 +210,25 @@ def _licence(base_model: str | None, license: str | None, license_name: str | No
     if license is None:
         return f"Unknown: {whose} is not stated. Find it out before you publish or use these weights."
     if license != "other":
-        return f"`{license}`: {whose} holds for these graphs too."
+        return f"`{' '.join(license.replace('`', ' ').split())}`: {whose} holds for these graphs too."
     name = license_name or "a licence without a name of the Hub"
-    shown = f"[{name}]({license_link})" if license_link else name
+    name = MARKUP.sub(r"\\\1", " ".join(name.split()))
+    shown = f"[{name}]({license_link})" if license_link and PLACE.fullmatch(license_link) else name
     return f"{shown}: {whose} holds for these graphs too."
 
 
 def _made(manifest: Manifest, base_model: str | None) -> str:
     made = {dtype for variants in manifest.components.values() for dtype in variants} - {"fp32"}
     dtypes = [dtype for dtype in ("fp16", "q8", "q4", "q4f16", "uint8") if dtype in made]
+    folder = shlex.quote(manifest.name)
     commands = [
         "pip install 'webgpu-demo-builder[export]'",
-        f"webgpu-demo export {base_model or 'CHECKPOINT'} -o {manifest.name}",
+        f"webgpu-demo export {base_model or 'CHECKPOINT'} -o {folder}",
     ]
     if dtypes:
-        commands.append(f"webgpu-demo quantize {manifest.name} " + " ".join(f"--dtype {dtype}" for dtype in dtypes))
+        commands.append(f"webgpu-demo quantize {folder} " + " ".join(f"--dtype {dtype}" for dtype in dtypes))
     if manifest.versions:
-        commands.append(f"webgpu-demo verify {manifest.name}")
+        commands.append(f"webgpu-demo verify {folder}")
     versions = {**manifest.versions, "transformers.js": TRANSFORMERS_JS}
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     return _code("sh", "\n".join(commands)) + f"\n\nVersions: {listed}. `manifest.json` has every file's SHA-256."

@@ -16,7 +16,8 @@ import yaml
 APPLE = "apple-amlr"
 """The Hub's id of the Apple Machine Learning Research Model licence, on which Apple's FastVLM and MobileCLIP stand."""
 FRONT_MATTER = re.compile(r"\A\s*---\r?\n(.*?)\r?\n---\s*?(\r?\n|\Z)", re.DOTALL)
-CACHED = re.compile(r"models--(?P<owner>[^-].*?)--(?P<name>.+)")
+CACHED = re.compile(r"models--(?P<id>[^-].*)")
+HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 TEXTS = (
     (re.compile(r"Apache License\s+Version 2\.0"), "apache-2.0"),
     (re.compile(r"MIT License|Permission is hereby granted, free of charge"), "mit"),
@@ -59,12 +60,31 @@ def read_licence(checkpoint: Path) -> Licence:
 
 
 def read_base_model(checkpoint: Path) -> str | None:
-    """The Hub id of a checkpoint that lies in the Hub's cache, or the one that its README.md says it is based on."""
-    folder = checkpoint.absolute()
-    if folder.parent.name == "snapshots" and (found := CACHED.fullmatch(folder.parent.parent.name)):
-        return f"{found['owner']}/{found['name']}"
+    """The Hub id of a checkpoint that lies in the Hub's cache, or the one that its README.md says it is based on.
+
+    What stands there and is no Hub id counts as nothing: it would go into the card's links and commands as it is.
+    """
+    if cached := _cached_id(checkpoint):
+        return cached
     stated = read_front_matter(checkpoint / "README.md").get("base_model")
-    return _text(stated[0] if isinstance(stated, list) and stated else stated)
+    text = _text(stated[0] if isinstance(stated, list) and stated else stated)
+    return text if text is not None and is_hub_id(text) else None
+
+
+def is_hub_id(text: str) -> bool:
+    """Tell whether a text has the form of a Hub id, ``owner/name`` or ``name``: safe in an address and a command."""
+    return HUB_ID.fullmatch(text) is not None
+
+
+def called(checkpoint: Path) -> str:
+    """What people call a checkpoint: its Hub id where it lies in the Hub's cache, else the name of its folder."""
+    return _cached_id(checkpoint) or checkpoint.absolute().name
+
+
+def _cached_id(checkpoint: Path) -> str | None:
+    folder = checkpoint.absolute()
+    found = CACHED.fullmatch(folder.parent.parent.name) if folder.parent.name == "snapshots" else None
+    return found["id"].replace("--", "/", 1) if found else None
 
 
 def is_research_only(license: str | None, license_name: str | None, license_link: str | None) -> bool:

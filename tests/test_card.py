@@ -183,6 +183,24 @@ def test_base_model_of_a_folder_is_the_one_of_its_card(stated: str, tmp_path: Pa
     assert read_base_model(tmp_path) == "a/b"
 
 
+@pytest.mark.parametrize("stated", ["a](https://evil.example) [b", "x; rm -rf ~", "$(id)", "a/b/c", "../a", "a b"])
+def test_base_model_that_is_no_hub_id_counts_as_none(stated: str, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(f"---\n{yaml.safe_dump({'base_model': stated})}---\n", encoding="utf-8")
+    assert read_base_model(tmp_path) is None
+    card = render_card(measured(), base_model=stated, license="mit")
+    assert f"[{stated}]" not in card
+    assert f"export {stated}" not in card
+
+
+def test_what_a_card_is_told_stays_text_in_it() -> None:
+    name, link = "terms](https://evil.example) <b>", "javascript:alert(1)"
+    manifest = replace(measured(), name="my model; id")
+    card = render_card(manifest, base_model=None, license="other", license_name=name, license_link=link)
+    terms = card.split("## Licence\n\n")[1].split("\n\n## ")[0]
+    assert terms.startswith(r"terms\](https://evil.example) \<b\>: ")
+    assert "webgpu-demo export CHECKPOINT -o 'my model; id'\n" in card
+
+
 def test_licence_of_the_embedded_checkpoints_is_theirs() -> None:
     assert {read_licence(checkpoint_dir(name)).id for name in NAMES} == {"apache-2.0"}
 
@@ -299,8 +317,9 @@ def test_snippets_of_every_other_family_run(node: str, tmp_path: Path) -> None:
         noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
         card = render_card(manifest, base_model=None, license=None, repo=f"somebody/{family}")
         printed = run_snippets(node, folder, card, f"somebody/{family}", Image.fromarray(noise), scratch / "run")
-        if manifest.task == "image-text-to-text":  # random weights may well begin with the end
+        if manifest.task == "image-text-to-text":
             assert len(printed) == 1, family
+            assert printed[0], f"{family} said nothing"
         else:
             assert len(printed) == 1 + ("model" in manifest.components), family
             assert all(label in text for text in printed for label in ("cup", "boat", "tree")), family

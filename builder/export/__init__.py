@@ -8,6 +8,7 @@ families/ to say. Nothing here quantizes.
 from __future__ import annotations
 
 import gc
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -16,15 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.errors import CheckpointError, ExportError, ModelError, did_you_mean
-from builder.export.progress import FILE_NAME, Progress, fingerprint
 from builder.folders import new_folder
 from builder.graphs import CHUNK_BYTES
 from builder.logs import quiet_libraries
 from builder.manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:
-    from builder.families import Parts
+    from builder.export.progress import Progress
+    from builder.families import Family, Parts
 
+NAME = re.compile(r"\w([\w.-]{0,94}\w)?", re.ASCII)
+"""REPO_ID_REGEX of transformers.js; more than that is refused there, see `_check_target`."""
 LANGUAGE = ("embed_tokens", "decoder_model_merged")
 
 
@@ -80,9 +83,11 @@ def export(
         import torch  # noqa: F401
     except ImportError as error:
         raise ExportError("export needs PyTorch", hint="pip install 'webgpu-demo-builder[export]'") from error
+    from builder.export.progress import FILE_NAME, Progress, fingerprint, only_export_to
     from builder.export.room import check_size, count_parameters, peak_memory
     from builder.families import find_family
-    from builder.hub import check_weights, fetch_checkpoint
+    from builder.hub import Promised, check_weights, fetch_checkpoint
+    from builder.licence import called
 
     say = report or _silent
     started = time.monotonic()
@@ -91,19 +96,26 @@ def export(
             f"{checkpoint} is a folder, and has no revision {revision!r}",
             hint="leave --revision out, or give a Hub id",
         )
-    source = fetch_checkpoint(checkpoint, revision=revision, report=report)
-    chosen = find_family(source, family)
-    check_weights(source)
-    target = (out if out is not None else _default_target(checkpoint, source)).absolute()
-    _check_target(target)
-    check_size(source.name, count_parameters(source), target, force=force)
-    chunk_bytes = CHUNK_BYTES if chunk_bytes is None else chunk_bytes
-    mark = fingerprint(source, chosen.name, chunk_bytes, components)
-    with quiet_libraries(), new_folder(target, error=ExportError, keep=FILE_NAME) as work:
-        progress = Progress(work, mark)
-        say(f"loading {target.name} as {chosen.name}")
-        manifest = _write_parts(source, target.name, chosen.name, work, progress, components, chunk_bytes, say)
-        progress.clear()
+    target = (out if out is not None else _default_target(checkpoint)).absolute()
+
+    def judge(configs: Path, weights: Promised) -> None:
+        _check_target(target)
+        find_family(configs, family, weights=weights.names)
+        check_size(called(configs), weights.parameters, target, force=force)
+
+    with only_export_to(target):
+        source = fetch_checkpoint(checkpoint, revision=revision, report=report, judge=judge)
+        _check_target(target)
+        chosen = find_family(source, family)
+        check_weights(source)
+        check_size(called(source), count_parameters(source), target, force=force)
+        chunk_bytes = CHUNK_BYTES if chunk_bytes is None else chunk_bytes
+        mark = fingerprint(source, chosen.name, chunk_bytes, components)
+        with quiet_libraries(), new_folder(target, error=ExportError, keep=FILE_NAME) as work:
+            progress = Progress(work, mark)
+            say(f"loading {target.name} as {chosen.name}")
+            manifest = _write_parts(source, target.name, chosen, work, progress, components, chunk_bytes, say)
+            progress.clear()
     sizes = {name: variants["fp32"].total_bytes for name, variants in manifest.components.items()}
     return ExportResult(
         path=target,
@@ -114,17 +126,25 @@ def export(
     )
 
 
-def _default_target(checkpoint: str, source: Path) -> Path:
-    if Path(checkpoint).is_dir():
-        return source.resolve().with_name(source.resolve().name + "-web")
+def _default_target(checkpoint: str) -> Path:
+    folder = Path(checkpoint)
+    if folder.is_dir():
+        return folder.resolve().with_name(folder.resolve().name + "-web")
     return Path(checkpoint.split("@")[0].split("/")[-1] + "-web")
 
 
 def _check_target(target: Path) -> None:
-    """Replace nothing but an empty folder or a web model."""
+    """Replace nothing but an empty folder or a web model, and be called what transformers.js takes for a model."""
     if target == Path.cwd():
         raise ExportError(
             "the web model cannot take the place of the current folder", hint="give another folder with -o"
+        )
+    name = target.name
+    if not NAME.fullmatch(name) or ".." in name or "--" in name or name.endswith((".git", ".ipynb")):
+        better = re.sub(r"[^A-Za-z0-9_.]+|[.]{2,}", "-", name).strip("-.").removesuffix(".git") or "model"
+        raise ExportError(
+            f"transformers.js takes no model of the name {name!r}",
+            hint=f"give another folder, such as -o {better[:96]}",
         )
     if target.is_dir() and not any(target.iterdir()):
         return
@@ -152,7 +172,7 @@ def _chosen(parts: Parts, components: Sequence[str] | None) -> Parts:
 def _write_parts(
     source: Path,
     name: str,
-    family: str,
+    family: Family,
     work: Path,
     progress: Progress,
     components: Sequence[str] | None,
@@ -163,9 +183,8 @@ def _write_parts(
     from builder.export.decoder import build_decoder, check_config, save_plain
     from builder.export.repo import describe, write_files
     from builder.export.trace import write_embedding
-    from builder.families import find_family
 
-    parts = _chosen(find_family(source, family).load(source), components)
+    parts = _chosen(family.load(source), components)
     if parts.language is not None:
         check_config(parts.language.config)  # before the minutes of tracing, not after them
     graphs, scratch = work / "onnx", work / ".scratch"
@@ -193,7 +212,8 @@ def _write_parts(
             build_decoder(scratch / "plain", path, tolerance=tolerance, chunk_bytes=chunk_bytes)
             shutil.rmtree(scratch)
             progress.add(decoder)
-    return describe(parts, source=source, name=name, family=family, folder=work)
+    describe(parts, source=source, name=name, family=family.name, folder=work)
+    return read_manifest(work)  # as everybody will read it: what cannot be read must not take its place
 
 
 def _write_encoders(

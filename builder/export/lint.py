@@ -16,7 +16,7 @@ from builder.errors import ModelError
 from builder.export.rules._contract import Rule, Severity, all_rules
 from builder.export.rules._model import WebModel
 
-REPO_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+REPO_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?(@[\w./-]+)?")
 UNJUDGED = "TJS000"
 """A rule could not be judged: the folder is broken in a way that the rule did not expect."""
 ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}

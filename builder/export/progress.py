@@ -1,15 +1,51 @@
-"""What of an export is finished, so that a second run after an interruption goes on from there."""
+"""What of an export is finished, so that a second run after an interruption goes on from there, and alone."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from builder.errors import ExportError
+from builder.paths import cache_folder
 from builder.versions import builder_version
 
 FILE_NAME = ".finished.json"
+
+
+@contextmanager
+def only_export_to(target: Path) -> Iterator[None]:
+    """Keep other exports out of ``target`` while the block runs: all of them write ``.NAME.part``, and go on from it.
+
+    The lock lies in the user's cache folder, and is that of a process: one that was killed holds none.
+
+    Raises:
+        ExportError: another export is at it, or the cache folder cannot be written.
+    """
+    locks = cache_folder() / "locks"
+    name = hashlib.sha256(str(target.resolve()).encode()).hexdigest()[:32]
+    lock = FileLock(locks / f"{name}.lock", timeout=0)
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise ExportError(
+            f"another export is writing {target}", hint="wait for it, or give another folder with -o"
+        ) from error
+    except OSError as error:
+        raise ExportError(
+            f"{locks} cannot be written: {(error.strerror or str(error)).lower()}",
+            hint="make it writable, or set XDG_CACHE_HOME to another folder",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def fingerprint(checkpoint: Path, *choices: object) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from builder.errors import CheckpointError, ExportError
 from builder.folders import check_room
+from builder.hub.weights import weight_files
 
 TAB_BYTES = 3 * 2**30
 """What a tab can hold of a model: 4 GiB of WebAssembly addresses, less the runtime, activations and the page."""
@@ -18,7 +19,7 @@ GIB = 2**30
 
 
 def count_parameters(checkpoint: Path) -> int:
-    """Count the numbers in all safetensors files of a folder, from their headers.
+    """Count the numbers in the files that hold a folder's model, from their headers.
 
     Raises:
         CheckpointError: a header cannot be read.
@@ -37,14 +38,8 @@ def count_parameters(checkpoint: Path) -> int:
     return total
 
 
-def weight_files(checkpoint: Path) -> list[Path]:
-    """The safetensors files of a checkpoint; OpenCLIP's where a repository holds the same model in two layouts."""
-    open_clip = sorted(checkpoint.glob("open_clip*.safetensors"))
-    return open_clip or sorted(checkpoint.glob("*.safetensors"))
-
-
 def check_size(name: str, parameters: int, target: Path, *, force: bool) -> None:
-    """Refuse what no tab can hold, unless ``force``, and what the disk cannot.
+    """Refuse what no tab can hold, unless ``force``, and what the disk cannot, beyond what an earlier run has written.
 
     Raises:
         CheckpointError: the model is too large for a browser tab; the message has the arithmetic.
@@ -58,7 +53,9 @@ def check_size(name: str, parameters: int, target: Path, *, force: bool) -> None
             hint="take a smaller model of the family, or export it all the same with --force",
         )
     # the graphs, and for a language model its copy in the checkpoint's dtype and the builder's own output
-    check_room(target, parameters * FP32_BYTES * 5 // 2, error=ExportError)
+    part = target.with_name(f".{target.name}.part")
+    written = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
+    check_room(target, max(0, parameters * FP32_BYTES * 5 // 2 - written), error=ExportError)
 
 
 def peak_memory() -> int:

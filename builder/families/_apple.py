@@ -8,6 +8,7 @@ Python files, which ``auto_map`` names, are never run.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from builder.families._checkpoint import (
     weight_shapes,
 )
 from builder.families._contract import read_json
+from builder.hub.weights import weight_files
 
 ARCHITECTURE = "fastvit_mci3"
 TOWER = "model.vision_tower.vision_tower.model."
@@ -50,6 +52,14 @@ OUTER_PARTS = (
     ("model.embed_tokens.", "model.language_model.embed_tokens."),
     ("lm_head.", "lm_head."),
 )
+KIN: Mapping[str, tuple[Any, ...]] = {
+    "image_aspect_ratio": ("pad", "square", None),
+    "mm_patch_merge_type": ("flat",),
+    "mm_projector_type": ("mlp2x_gelu",),
+    "mm_use_im_start_end": (False, None),
+    "mm_vision_select_feature": ("patch",),
+}
+"""Keys of Apple's config → what this export follows: one picture, all patches, a GELU between two layers."""
 NO_TEXT = ("model_type", "auto_map", "architectures", "dtype", "torch_dtype")
 """Keys that say nothing of the language model; a dtype would win over that of the weights."""
 
@@ -90,16 +100,19 @@ def _tower_name(name: str) -> str:
     return name
 
 
-def load_apple(checkpoint: Path) -> tuple[FastVlmForConditionalGeneration, int]:
-    """Load a checkpoint in Apple's layout, in its own dtype; returns the model and its input size in pixels.
+def load_apple(checkpoint: Path) -> tuple[FastVlmForConditionalGeneration, dict[str, Any], int]:
+    """Load a checkpoint in Apple's layout, in its own dtype.
+
+    Returns the model, the preprocessor_config.json that Apple's repositories lack, and its input size in pixels.
 
     Raises:
         CheckpointError: another kind of LLaVA with a Qwen2 decoder, or a config that contradicts the weights.
     """
     refuse_quantized(checkpoint)
-    paths = sorted(checkpoint.glob("*.safetensors"))
+    paths = weight_files(checkpoint)
     raw = read_json(checkpoint / "config.json")
     size = _input_size(checkpoint, raw)
+    _refuse_other_kin(checkpoint, raw)
     shapes = {name: shape for theirs, shape in weight_shapes(paths).items() if (name := apple_name(theirs))}
     with library_errors(f"{checkpoint} cannot be loaded", hint=CONTRADICTION_HINT):
         config = _config(checkpoint, raw, shapes)
@@ -111,7 +124,8 @@ def load_apple(checkpoint: Path) -> tuple[FastVlmForConditionalGeneration, int]:
         model.tie_weights()
     else:
         fill(model, paths, apple_name)
-    return model, size
+    pads = raw.get("image_aspect_ratio") == "pad"  # else LLaVA's code leaves pictures to the processor, which crops
+    return model, letterbox(size) if pads else _crop(size), size
 
 
 def _empty_model(config: FastVlmConfig, dtype: Any) -> FastVlmForConditionalGeneration:
@@ -139,6 +153,21 @@ def _input_size(checkpoint: Path, raw: dict[str, Any]) -> int:
             hint="export a FastVLM checkpoint, or a LLaVA checkpoint in the Transformers layout",
         )
     return int(found[1])
+
+
+def _refuse_other_kin(checkpoint: Path, raw: dict[str, Any]) -> None:
+    """Refuse what LLaVA's code can be told and this export does not do; it would come out as another model.
+
+    Source: llava/model/llava_arch.py, llava/mm_utils.py and llava/model/multimodal_projector/builder.py of
+    apple/ml-fastvlm.
+    """
+    for key, values in KIN.items():
+        if key in raw and raw[key] not in values:
+            known = " or ".join(map(repr, values))
+            raise CheckpointError(
+                f'{checkpoint / "config.json"} has {raw[key]!r} for "{key}", and only {known} is followed',
+                hint="export a checkpoint that was trained as Apple's FastVLM was, or put config.json right",
+            )
 
 
 def _dtype(path: Path) -> Any:
@@ -194,24 +223,40 @@ def _blocks(shapes: dict[str, tuple[int, ...]], stage: int) -> int:
     return len({found[1] for name in shapes if (found := pattern.match(name))})
 
 
+PLAIN: Mapping[str, Any] = {
+    "do_convert_rgb": True,
+    "do_resize": True,
+    "resample": 3,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.0, 0.0, 0.0],
+    "image_std": [1.0, 1.0, 1.0],
+}
+
+
 def letterbox(size: int) -> dict[str, Any]:
-    """The preprocessor_config.json that Apple's repositories lack: a centred square on black, resized to ``size``.
+    """A centred square on black, resized to ``size``.
 
     transformers.js has the centred padding only in its Donut processor. With a mean of 0 its padding is black.
     """
     return {
+        **PLAIN,
         "image_processor_type": "DonutImageProcessor",
-        "do_convert_rgb": True,
-        "do_resize": True,
         "size": {"longest_edge": size},
-        "resample": 3,
         "do_thumbnail": False,
         "do_align_long_axis": False,
         "do_pad": True,
         "pad_size": {"height": size, "width": size},
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": [0.0, 0.0, 0.0],
-        "image_std": [1.0, 1.0, 1.0],
+    }
+
+
+def _crop(size: int) -> dict[str, Any]:
+    """The shorter edge resized to ``size``, and the centre cut out, as CLIP's processor does."""
+    return {
+        **PLAIN,
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": size},
+        "do_center_crop": True,
+        "crop_size": {"height": size, "width": size},
     }

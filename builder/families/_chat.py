@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import CheckpointError
-from builder.families._contract import Json, read_json
+from builder.families._contract import Json, read_json, unreadable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 QUESTION = "What is this?"
+CHAT_ML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+LONGEST_REASON = 200
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 TAKE_STRINGS = (
     "{%- set chat = namespace(messages=[]) -%}"
@@ -46,7 +51,12 @@ def find_chat_template(source: Path, settings: Json) -> Any:
     """
     jinja = source / "chat_template.jinja"
     if jinja.is_file():
-        return jinja.read_text(encoding="utf-8")
+        try:
+            return jinja.read_text(encoding="utf-8")
+        except OSError as error:
+            raise unreadable(jinja, error) from error
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{jinja} is not UTF-8: {error}", hint="save it as UTF-8") from error
     processor = read_json(source / "chat_template.json") or read_json(source / "processor_config.json")
     return processor.get("chat_template") or settings.get("chat_template")
 
@@ -64,13 +74,17 @@ def web_template(checkpoint: Path, tokenizer: Tokenizer, *, image_token: str, fa
     template = _default(find_chat_template(checkpoint, settings)) or fallback
     tokens = {key: text for key in SPECIAL_TOKENS if (text := _text(settings.get(key)))}
     parts = [{"type": "image"}, {"type": "text", "text": QUESTION}]
-    as_string, rendered = _render(template, f"{image_token}\n{QUESTION}", tokens), _render(template, parts, tokens)
+    problems: list[str] = []
+    as_string, rendered = (
+        _render(template, content, tokens, problems) for content in (f"{image_token}\n{QUESTION}", parts)
+    )
     prelude = ""
     if not _complete(as_string, image_token):
         if not _complete(rendered, image_token):
             raise CheckpointError(
                 f"{checkpoint} has a chat template that loses the question or {image_token}: "
-                f"it makes {(rendered or as_string)!r} of a picture and {QUESTION!r}",
+                f"it makes {(rendered or as_string)!r} of a picture and {QUESTION!r}"
+                + (f" ({problems[-1]})" if problems else ""),
                 hint="put the template of the processor that the model was trained with into chat_template.jinja",
             )
         prelude, as_string = TAKE_STRINGS.replace("IMAGE", _literal(image_token)), rendered
@@ -94,9 +108,8 @@ def _text(token: Any) -> str:
     return str(token.get("content") or "") if isinstance(token, dict) else str(token or "")
 
 
-def _render(template: str, content: object, tokens: Json) -> str:
-    """The prompt of one message, or "" where the template does not take its style."""
-    from jinja2 import TemplateError
+def _render(template: str, content: object, tokens: Json, problems: list[str]) -> str:
+    """The prompt of one message, or "" where the template does not take its style, and why among ``problems``."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
     messages = [{"role": "user", "content": content}]
@@ -104,7 +117,8 @@ def _render(template: str, content: object, tokens: Json) -> str:
         rendered: Any = render_jinja_template(
             conversations=[messages], chat_template=template, add_generation_prompt=True, **tokens
         )
-    except (TemplateError, TypeError):
+    except Exception as error:  # a template is code of others: {{ 1/0 }} is a ZeroDivisionError
+        problems.append(f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_REASON])
         return ""
     return str(rendered[0][0])
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from builder.errors import BuilderError, CheckpointError
 from builder.families._contract import read_json
+from builder.hub.weights import weight_files
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,7 +41,7 @@ def load_transformers(
     with library_errors(f"{checkpoint} cannot be loaded", hint=CONTRADICTION_HINT):
         configs: Any = kind.config_class
         described = config or configs.from_pretrained(checkpoint, local_files_only=True)
-        shapes = weight_shapes(sorted(checkpoint.glob("*.safetensors")))
+        shapes = weight_shapes(weight_files(checkpoint))
         refuse_giant(checkpoint, lambda: kind(described), shapes)
         loaded: Any = kind.from_pretrained(
             checkpoint,
@@ -176,7 +177,7 @@ def fill(module: nn.Module, paths: Sequence[Path], rename: Callable[[str], str |
     the module must be there, and every other one must be dropped.
 
     Raises:
-        CheckpointError: names or shapes differ, or a number is not finite.
+        CheckpointError: names or shapes differ, a tensor is there twice, or a number is not finite.
     """
     from safetensors import safe_open
 
@@ -192,6 +193,11 @@ def fill(module: nn.Module, paths: Sequence[Path], rename: Callable[[str], str |
                 if ours not in state:
                     left_over.add(name)
                     continue
+                if ours not in missing:
+                    raise CheckpointError(
+                        f"{path.parent} holds {ours} twice, the second time in {path.name}",
+                        hint="leave one version of the weights in the folder",
+                    )
                 tensor = file.get_tensor(name)
                 if tensor.shape != state[ours].shape:
                     if tensor.numel() != state[ours].numel() or tensor.squeeze().shape != state[ours].squeeze().shape:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import CheckpointError
-from builder.manifest import Context, Generation, ImageFacts, Prompt
+from builder.manifest import Context, Generation, ImageFacts, Prompt, parse
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from builder.families._registry import WebExporterConfig
 
 Json = Mapping[str, Any]
+DEFAULT_PROMPTS = (
+    Prompt(id="describe", label="Describe", text="Describe the image in one sentence."),
+    Prompt(id="read", label="Read the text", text="What does the text in the image say?"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +36,14 @@ class Encoder:
 
     ``module`` takes ``inputs`` (examples by name) in their order, in whatever dtype the checkpoint has: export turns it
     into float32 when its turn comes, so that one component at a time is held in full. ``axes`` names each input's
-    dynamic axes, ``outputs`` what the module returns, in its order; each is compared with PyTorch.
+    dynamic axes, ``outputs`` what the module returns, in its order; each is compared with PyTorch on ``others``, which
+    are no examples of the trace and of another length.
     """
 
     name: str
     module: nn.Module
     inputs: Mapping[str, Tensor]
+    others: Mapping[str, Tensor]
     axes: Mapping[str, Mapping[int, str]]
     outputs: tuple[str, ...]
     tolerance: float = 1e-4
@@ -99,17 +105,25 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object, or {} where there is no such file.
 
     Raises:
-        CheckpointError: the file is there and is no JSON object.
+        CheckpointError: the file is there and is no JSON object, or cannot be read.
     """
     if not path.is_file():
         return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise unreadable(path, error) from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is no JSON: {error}", hint="download the checkpoint again") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} holds no JSON object", hint="download the checkpoint again")
     return value
+
+
+def unreadable(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint=f"make it readable: chmod +r {path}"
+    )
 
 
 def section(raw: Json, key: str, path: Path) -> dict[str, Any]:
@@ -128,12 +142,27 @@ def section(raw: Json, key: str, path: Path) -> dict[str, Any]:
     return value
 
 
-def read_demo(checkpoint: Path) -> tuple[tuple[Prompt, ...], Generation | None]:
-    """Read a checkpoint's optional ``demo.json``: the prompts that suit it and the longest answer worth waiting for."""
-    raw = read_json(checkpoint / "demo.json")
+def read_demo(checkpoint: Path) -> tuple[tuple[Prompt, ...], Generation]:
+    """The prompts that suit a captioner and the longest answer worth waiting for, by its ``demo.json`` or by default.
+
+    Raises:
+        CheckpointError: the file is there and says something else.
+    """
+    path = checkpoint / "demo.json"
     try:
-        prompts = tuple(Prompt(**prompt) for prompt in raw.get("prompts", ()))
-        generation = Generation(**raw["generation"]) if "generation" in raw else None
-    except TypeError as error:
-        raise CheckpointError(f"{checkpoint / 'demo.json'}: {error}", hint="prompts have id, label and text") from error
-    return prompts, generation
+        demo = parse(_Demo, read_json(path))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be used: {error}",
+            hint='write {"prompts": [{"id": "a", "label": "A", "text": "What is this?"}], '
+            '"generation": {"max_new_tokens": 64}}',
+        ) from error
+    return demo.prompts or DEFAULT_PROMPTS, demo.generation or Generation(max_new_tokens=128)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Demo:
+    """What a demo.json holds."""
+
+    prompts: tuple[Prompt, ...] = ()
+    generation: Generation | None = None

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from builder.errors import CheckpointError
+from builder.families._preprocessor import processor_kind
 from builder.manifest import ImageFacts
 
 NAME = "preprocessor_config.json"
@@ -49,7 +50,7 @@ def image_facts(preprocessor: Mapping[str, Any], *, tokens: int | None = None) -
         CheckpointError: sizes are missing or contradict each other, the filter is one that the page does not have, or
             pictures are padded in another colour than black.
     """
-    kind = _kind(preprocessor)
+    kind = processor_kind(preprocessor)
     filter_name = _filter(preprocessor, kind)
     if kind in TILED:
         tile = _edge(preprocessor, "max_image_size", "longest_edge")
@@ -79,14 +80,6 @@ def image_facts(preprocessor: Mapping[str, Any], *, tokens: int | None = None) -
             hint='let "crop_size" and "shortest_edge" be the same',
         )
     return ImageFacts(width=edge, height=edge, tokens=tokens, fit="crop", resample=filter_name)
-
-
-def _kind(preprocessor: Mapping[str, Any]) -> str:
-    """The image processor's class without what all of them are called."""
-    name = str(preprocessor.get("image_processor_type") or preprocessor.get("feature_extractor_type") or "")
-    for ending in ("Fast", "Pil", "ImageProcessor", "FeatureExtractor"):
-        name = name.removesuffix(ending)
-    return name
 
 
 def _filter(preprocessor: Mapping[str, Any], kind: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,11 +21,14 @@ from torch import manual_seed, nn, random
 
 from builder.errors import CheckpointError, did_you_mean
 from builder.families._contract import Encoder, Family, read_json, section
+from builder.hub.weights import choose_weights
+from builder.licence import called
 
 EXPORTER = "onnx"
 OPEN_CLIP = "open_clip"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 NO_TYPE = "none"
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +62,28 @@ class WebExporterConfig(ExporterConfig):  # type: ignore[misc]  # optimum has no
     def encoder(
         cls, component: str, module: nn.Module, config: Any, *, image_size: int, text_tokens: int = 8
     ) -> Encoder:
-        """Bind ``module`` to a graph of this family, with seeded dummy inputs: two square pictures, two texts."""
+        """Bind ``module`` to a graph of this family, with seeded dummy inputs: two square pictures, two texts.
+
+        What it is compared on is one picture, or one text that is shorter; of similarities nine, because that of one
+        picture to one text may be next to nothing, against which any error is large.
+        """
         described = cls(config, "feature-extraction", component)
-        with random.fork_rng(devices=[]):
-            manual_seed(0)
-            examples = described.generate_dummy_inputs(
-                framework="pt", batch_size=2, height=image_size, width=image_size, sequence_length=text_tokens
-            )
+
+        def draw(seed: int, batch: int, length: int) -> dict[str, Any]:
+            with random.fork_rng(devices=[]):
+                manual_seed(seed)
+                drawn: dict[str, Any] = described.generate_dummy_inputs(
+                    framework="pt", batch_size=batch, height=image_size, width=image_size, sequence_length=length
+                )
+            return drawn
+
         graph = cls.GRAPHS[component]
+        batches = {axes[0] for axes in described.inputs.values()}
         return Encoder(
             name=component,
             module=module.eval(),
-            inputs=examples,
+            inputs=draw(0, 2, text_tokens),
+            others=draw(1, 1 if len(batches) == 1 else 3, max(4, text_tokens - 3)),
             axes=described.inputs,
             outputs=graph.outputs,
             tolerance=graph.tolerance,
@@ -97,8 +110,10 @@ def _discover() -> Iterator[Family]:
             yield importlib.import_module(f"{package.__name__}.{module.name}").FAMILY
 
 
-def find_family(checkpoint: Path, name: str | None = None) -> Family:
+def find_family(checkpoint: Path, name: str | None = None, *, weights: Collection[str] = ()) -> Family:
     """Find the family of a checkpoint folder, or the one that is called ``name``.
+
+    ``weights`` are names of files that belong to it and are not there yet.
 
     Raises:
         CheckpointError: there is no such family, or it does not know this kind of checkpoint, or none does.
@@ -107,9 +122,9 @@ def find_family(checkpoint: Path, name: str | None = None) -> Family:
     if name is not None:
         if name not in families:
             raise CheckpointError(f"there is no family {name!r}", hint=did_you_mean(name, families))
-        _refuse_other_kind(checkpoint, families[name])
+        _refuse_other_kind(checkpoint, families[name], weights)
         return families[name]
-    library, model_type = infer_kind(checkpoint)
+    library, model_type = infer_kind(checkpoint, weights)
     try:
         tasks = TasksManager.get_supported_tasks_for_model_type(model_type, EXPORTER, library_name=library)
     except KeyError as error:
@@ -117,26 +132,26 @@ def find_family(checkpoint: Path, name: str | None = None) -> Family:
         supported = "; ".join(f"{f.name} ({', '.join(f.checkpoints)})" for f in families.values())
         near = _nearest(model_type, known)
         raise CheckpointError(
-            f"{checkpoint.name} is of no supported family ({library} model type {model_type!r})",
+            f"{called(checkpoint)} is of no supported family ({library} model type {model_type!r})",
             hint=f"{near} supported: {supported}" if near.startswith("did") else f"supported: {supported}",
         ) from error
     described = {constructor.func for constructor in tasks.values()}
     return next(family for family in families.values() if family.exporter_config in described)
 
 
-def _refuse_other_kind(checkpoint: Path, family: Family) -> None:
+def _refuse_other_kind(checkpoint: Path, family: Family, weights: Collection[str]) -> None:
     """Hold a family that was asked for against the checkpoint.
 
     A Transformers config without a type is taken at the user's word; what an OpenCLIP description says is judged where
     it is read.
     """
-    library, model_type = infer_kind(checkpoint)
+    library, model_type = infer_kind(checkpoint, weights)
     known = family.model_types.get(library, ())
     if known and (library == OPEN_CLIP or model_type in (*known, NO_TYPE)):
         return
     kinds = "; ".join(f"{kind}: {', '.join(types)}" for kind, types in family.model_types.items())
     raise CheckpointError(
-        f"{checkpoint.name} is not of the family {family.name} ({library} model type {model_type!r})",
+        f"{called(checkpoint)} is not of the family {family.name} ({library} model type {model_type!r})",
         hint=f"leave --family out, or give a checkpoint of type {kinds}",
     )
 
@@ -147,14 +162,16 @@ def _nearest(model_type: str, known: list[str]) -> str:
     return f"did you mean {max(begun, key=len)!r}?" if begun else did_you_mean(model_type, known)
 
 
-def infer_kind(checkpoint: Path) -> tuple[str, str]:
-    """Library and model type of a checkpoint folder, from its JSON files alone.
+def infer_kind(checkpoint: Path, weights: Collection[str] = ()) -> tuple[str, str]:
+    """Library and model type of a checkpoint folder, from its JSON files and the names of the others alone.
 
     Raises:
-        CheckpointError: the folder has no config that a library would read.
+        CheckpointError: the folder has no config that a library would read, or is an adapter.
     """
+    _refuse_adapter(checkpoint)
     settings = read_json(checkpoint / OPEN_CLIP_CONFIG)
-    if settings and (any(checkpoint.glob("open_clip*.safetensors")) or not (checkpoint / "config.json").is_file()):
+    own = any(name.startswith(OPEN_CLIP) for name in choose_weights([OPEN_CLIP_CONFIG, *weights, *_names(checkpoint)]))
+    if settings and (own or not (checkpoint / "config.json").is_file()):
         return OPEN_CLIP, _open_clip_type(settings, checkpoint / OPEN_CLIP_CONFIG)
     config = read_json(checkpoint / "config.json")
     if not config:
@@ -162,9 +179,26 @@ def infer_kind(checkpoint: Path) -> tuple[str, str]:
             f"{checkpoint} has no config.json",
             hint="give the folder of a Transformers or OpenCLIP checkpoint, or a Hub id",
         )
-    library = TasksManager.infer_library_from_model(str(checkpoint))
+    library = str(TasksManager.infer_library_from_model(str(checkpoint)))
+    if library == "sentence_transformers":  # its files beside a config of Transformers, which the model is read by
+        library = "transformers"
     kind = config.get("model_type") or config.get("architecture") or NO_TYPE
-    return str(library), str(kind)
+    return library, str(kind)
+
+
+def _names(checkpoint: Path) -> list[str]:
+    return [path.name for path in checkpoint.iterdir()]
+
+
+def _refuse_adapter(checkpoint: Path) -> None:
+    """An adapter alone is no model, and beside its base's weights it would be left out without a word."""
+    if (checkpoint / ADAPTER_CONFIG).is_file():
+        base = read_json(checkpoint / ADAPTER_CONFIG).get("base_model_name_or_path")
+        raise CheckpointError(
+            f"{called(checkpoint)} holds an adapter (LoRA, {ADAPTER_CONFIG}) for {base or 'another model'}",
+            hint="merge it into its model first: PeftModel.from_pretrained(model, adapter).merge_and_unload()"
+            ".save_pretrained(folder), and export that folder with the model's tokenizer and processor",
+        )
 
 
 def _open_clip_type(settings: Mapping[str, Any], path: Path) -> str:

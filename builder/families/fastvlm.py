@@ -15,26 +15,17 @@ from torch import Tensor, nn, no_grad, rand
 from transformers import FastVlmForConditionalGeneration, Qwen2Config
 
 from builder.errors import CheckpointError
-from builder.families._apple import is_apple, letterbox, load_apple
-from builder.families._chat import web_template
+from builder.families._apple import is_apple, load_apple
+from builder.families._chat import CHAT_ML, web_template
 from builder.families._checkpoint import language_weights, load_transformers
 from builder.families._contract import Family, Language, Parts, read_demo, read_json
 from builder.families._pictures import image_facts
 from builder.families._preprocessor import read_image_processor
 from builder.families._registry import Graph, WebExporterConfig
 from builder.families._tokenizer import read_tokenizer, token_id
-from builder.manifest import Context, Generation, Prompt
+from builder.manifest import Context
 
 IMAGE = "<image>"
-DEFAULT_PROMPTS = (
-    Prompt(id="describe", label="Describe", text="Describe the image in one sentence."),
-    Prompt(id="read", label="Read the text", text="What does the text in the image say?"),
-)
-CHAT_ML = (
-    "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 TEXT_KEYS = (
     "hidden_size",
     "intermediate_size",
@@ -75,8 +66,7 @@ class VisionEncoder(nn.Module):
 
 def _load(checkpoint: Path) -> Parts:
     if is_apple(checkpoint):
-        model, size = load_apple(checkpoint)
-        preprocessor = letterbox(size)
+        model, preprocessor, size = load_apple(checkpoint)
     else:
         model = load_transformers(FastVlmForConditionalGeneration, checkpoint)
         preprocessor = read_image_processor(checkpoint)
@@ -108,8 +98,8 @@ def _load(checkpoint: Path) -> Parts:
         tokenizer_settings={
             "chat_template": web_template(checkpoint, tokenizer, image_token=IMAGE, fallback=CHAT_ML),
         },
-        prompts=prompts or DEFAULT_PROMPTS,
-        generation=generation or Generation(max_new_tokens=128),
+        prompts=prompts,
+        generation=generation,
     )
 
 
@@ -152,7 +142,7 @@ def _configs(
 
 FAMILY = Family(
     name="fastvlm",
-    checkpoints=("apple/FastVLM-0.5B", "apple/FastVLM-1.5B", "fast_vlm"),
+    checkpoints=("apple/FastVLM-0.5B", "apple/FastVLM-1.5B", "apple/FastVLM-7B (with --force)", "fast_vlm"),
     model_types={"transformers": ("fast_vlm", "llava_qwen2")},
     task="image-text-to-text",
     exporter_config=FastVlmExporterConfig,

@@ -18,7 +18,7 @@ from torch import Tensor, cat, nn
 from transformers import LlavaForConditionalGeneration, LlavaOnevisionForConditionalGeneration
 
 from builder.errors import CheckpointError
-from builder.families._chat import web_template
+from builder.families._chat import CHAT_ML, web_template
 from builder.families._checkpoint import language_weights, load_transformers
 from builder.families._config import text_config, vision_config
 from builder.families._contract import Family, Language, Parts, read_demo, read_json, section
@@ -26,7 +26,7 @@ from builder.families._pictures import image_facts
 from builder.families._preprocessor import processor_kind, read_image_processor
 from builder.families._registry import Graph, WebExporterConfig
 from builder.families._tokenizer import read_tokenizer
-from builder.manifest import Context, Generation, Prompt
+from builder.manifest import Context
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -42,17 +42,9 @@ TOWERS: Mapping[str, int] = {"clip_vision_model": 1, "siglip_vision_model": 0}
 DECODERS = ("llama", "mistral", "qwen2")
 UNUSED = ("model.vision_tower.head.",)
 """SigLIP's pooling, which a config may leave out and a checkpoint still hold."""
-DEFAULT_PROMPTS = (
-    Prompt(id="describe", label="Describe", text="Describe the image in one sentence."),
-    Prompt(id="read", label="Read the text", text="What does the text in the image say?"),
-)
 VICUNA = (
     "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': ' }}{% endif %}"
     "{{ message['content'] + ' ' }}{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
-)
-CHAT_ML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 HALF = [0.5, 0.5, 0.5]
@@ -150,8 +142,8 @@ def _load(checkpoint: Path) -> Parts:
         },
         tokenizer=None if (checkpoint / "tokenizer.json").is_file() else tokenizer,
         tokenizer_settings={"chat_template": template},
-        prompts=prompts or DEFAULT_PROMPTS,
-        generation=generation or Generation(max_new_tokens=128),
+        prompts=prompts,
+        generation=generation,
     )
 
 
@@ -277,7 +269,7 @@ def _ends(checkpoint: Path, text: Any, tokenizer: Tokenizer) -> dict[str, Any]:
 FAMILY = Family(
     name="llava",
     checkpoints=(
-        "llava-hf/llava-1.5-7b-hf",
+        "llava-hf/llava-1.5-7b-hf (with --force)",
         "llava-hf/llava-interleave-qwen-0.5b-hf",
         "llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
     ),

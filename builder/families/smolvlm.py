@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from optimum.utils import DummyInputGenerator, NormalizedConfig
-from torch import Tensor, arange, bucketize, clamp, float32, nn, ones, rand
+from torch import Tensor, arange, bucketize, clamp, float32, nn, ones, rand, randint
 from torch import bool as torch_bool
 from transformers import Idefics3ForConditionalGeneration, SmolVLMForConditionalGeneration
 
@@ -26,7 +26,7 @@ from builder.families._pictures import image_facts
 from builder.families._preprocessor import read_image_processor
 from builder.families._registry import Graph, WebExporterConfig
 from builder.families._tokenizer import read_tokenizer
-from builder.manifest import Context, Generation, Prompt
+from builder.manifest import Context
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -42,10 +42,6 @@ STEMS = {"smolvlm": "SmolVLM", "idefics3": "Idefics3"}
 DECODERS = ("llama",)
 IMAGE = "<image>"
 """A constant in transformers.js's processor, whatever the tokenizer calls its image token."""
-DEFAULT_PROMPTS = (
-    Prompt(id="describe", label="Describe", text="Describe the image in one sentence."),
-    Prompt(id="read", label="Read the text", text="What does the text in the image say?"),
-)
 CHAT = (
     "{{ bos_token }}{% for message in messages %}{{ message['role'] | capitalize }}"
     "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
@@ -91,8 +87,9 @@ class DummyTiles(DummyInputGenerator):  # type: ignore[misc]  # optimum has no t
         if input_name == "pixel_values":
             return 2 * rand(batch, pictures, 3, height, width) - 1
         mask = ones(batch, pictures, height, width, dtype=torch_bool)
-        mask[:, 1, height // 2 :, :] = False
-        mask[:, 1, :, width * 2 // 3 :] = False
+        bottom, right = (int(randint(edge // 3, edge, ())) for edge in (height, width))
+        mask[:, 1, bottom:, :] = False
+        mask[:, 1, :, right:] = False
         return mask
 
 
@@ -198,8 +195,8 @@ def _load(checkpoint: Path) -> Parts:
         configs=_configs(checkpoint, config, preprocessor, tokens=tokens),
         tokenizer=None if (checkpoint / "tokenizer.json").is_file() else tokenizer,
         chat_template=CHAT,
-        prompts=prompts or DEFAULT_PROMPTS,
-        generation=generation or Generation(max_new_tokens=128),
+        prompts=prompts,
+        generation=generation,
     )
 
 
@@ -298,7 +295,7 @@ FAMILY = Family(
         "HuggingFaceTB/SmolVLM2-256M-Video-Instruct",
         "HuggingFaceTB/SmolVLM2-500M-Video-Instruct",
         "HuggingFaceTB/SmolVLM2-2.2B-Instruct",
-        "HuggingFaceM4/Idefics3-8B-Llama3",
+        "HuggingFaceM4/Idefics3-8B-Llama3 (with --force)",
     ),
     model_types={"transformers": ("smolvlm", "idefics3")},
     task="image-text-to-text",

@@ -6,9 +6,9 @@ weights.py checks files that are here, wherever they came from. Nothing here wri
 holds a token.
 """
 
-from builder.hub.fetch import fetch_checkpoint
+from builder.hub.fetch import Promised, fetch_checkpoint
 from builder.hub.model_files import fetch_model_files
 from builder.hub.web_model import fetch_web_model
 from builder.hub.weights import check_weights
 
-__all__ = ["check_weights", "fetch_checkpoint", "fetch_model_files", "fetch_web_model"]
+__all__ = ["Promised", "check_weights", "fetch_checkpoint", "fetch_model_files", "fetch_web_model"]

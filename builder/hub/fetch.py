@@ -9,6 +9,7 @@ import glob
 import re
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
@@ -19,14 +20,24 @@ from builder.folders import check_room
 from builder.hub.listing import Listing, RemoteFile, list_files
 from builder.hub.problems import FAILURES, cause, explain
 from builder.hub.source import Source, parse_source
-from builder.hub.weights import PICKLES, PICKLES_HINT
+from builder.hub.weights import PICKLES, PICKLES_HINT, choose_weights
 
 Report = Callable[[str], None]
 
+
+@dataclass(frozen=True, kw_only=True)
+class Promised:
+    """Weights that are not there yet: names of their files, and how many numbers they hold at least."""
+
+    names: tuple[str, ...]
+    parameters: int
+
+
+Judge = Callable[[Path, Promised], None]
+"""Looks at a folder of configs, and raises where the weights are not worth fetching."""
+
 BESIDE = ("*.json", "*.txt", "*.model", "*.jinja", "LICENSE*", "README.md")
 """Configs, tokenizers, templates, and what says who made the model and on which terms."""
-WEIGHTS = ("*.safetensors",)
-OPEN_CLIP = "open_clip*.safetensors"
 MOBILE_CLIP = re.compile(r"apple/mobileclip(?P<second>2?)[-_](?P<size>[\w-]+)", re.IGNORECASE)
 TWINS = {
     "": ("apple/MobileCLIP-{}-OpenCLIP", ("S1", "S2", "B", "B-LT")),
@@ -34,13 +45,18 @@ TWINS = {
 }
 """Generation → where the same weights lie as safetensors, and in which sizes."""
 STEPS = 10
+WIDEST_BYTES = 4
+"""Of a number in a checkpoint, where the Hub has not counted them."""
 
 
-def fetch_checkpoint(checkpoint: str, *, revision: str | None = None, report: Report | None = None) -> Path:
+def fetch_checkpoint(
+    checkpoint: str, *, revision: str | None = None, report: Report | None = None, judge: Judge | None = None
+) -> Path:
     """Return a folder with the checkpoint: a local one as it is, a Hub id downloaded into the Hub's cache.
 
     ``checkpoint`` is a folder, or ``owner/name`` or ``owner/name@revision``; ``revision`` is a branch, tag or commit.
     Files that the cache holds are not fetched again; when the Hub cannot be reached, a complete copy there will do.
+    ``judge`` gets the configs of a Hub id before any of its weights is fetched, and may refuse them.
 
     Raises:
         CheckpointError: no such folder or repository, no right to read it, no safetensors in it, no network, too little
@@ -53,7 +69,14 @@ def fetch_checkpoint(checkpoint: str, *, revision: str | None = None, report: Re
         raise CheckpointError(f"{folder} is a file, not a folder", hint=f"give its folder: {folder.parent}")
     source = parse_source(checkpoint, revision, CheckpointError)
     listing = list_files(source)
-    files = _choose(source, listing)
+    weights = _choose(source, listing)
+    files = (*listing.matching(BESIDE), *weights)
+    if judge is not None:
+        _check_room(source, listing, files, None)
+        folder = download(source, listing, listing.matching(BESIDE), None)
+        size_bytes = sum(file.size_bytes for file in weights)
+        parameters = listing.parameters or size_bytes // WIDEST_BYTES
+        judge(folder, Promised(names=tuple(file.path for file in weights), parameters=parameters))
     return download(source, listing, files, report)
 
 
@@ -72,11 +95,10 @@ def download(
     """
     say = report or _silent
     wanted = list(files)
-    missing = sum(f.size_bytes for f in wanted if not _is_here(source, listing, f, into))
+    missing = _check_room(source, listing, wanted, into)
     if listing.problem is not None:
         say(f"the Hub cannot be asked ({type(listing.problem).__name__}): taking {source} from the cache")
     elif missing:
-        check_room(into or Path(constants.HF_HUB_CACHE), missing, error=source.kind)
         say(f"downloading {source} ({missing / 1e6:.1f} MB)")
     try:
         path = snapshot_download(
@@ -92,6 +114,14 @@ def download(
     return Path(path)
 
 
+def _check_room(source: Source, listing: Listing, files: Iterable[RemoteFile], into: Path | None) -> int:
+    """How many bytes of ``files`` are still to be fetched, for which the disk has room."""
+    missing = sum(f.size_bytes for f in files if not _is_here(source, listing, f, into))
+    if missing and listing.problem is None:
+        check_room(into or Path(constants.HF_HUB_CACHE), missing, error=source.kind)
+    return missing
+
+
 def _silent(line: str) -> None:
     del line
 
@@ -103,16 +133,11 @@ def _is_here(source: Source, listing: Listing, file: RemoteFile, into: Path | No
 
 
 def _choose(source: Source, listing: Listing) -> tuple[RemoteFile, ...]:
-    """Configs and weights; where a repository holds OpenCLIP's layout beside another, that one alone.
-
-    Which layout is read is decided in builder.families: OpenCLIP's where it is complete.
-    """
-    weights = listing.matching(WEIGHTS)
-    if not weights:
+    """The weights to fetch; where a repository holds OpenCLIP's layout beside another, that one alone."""
+    chosen = set(choose_weights([file.path for file in listing.files if "/" not in file.path]))
+    if not chosen:
         raise _no_safetensors(source, listing)
-    if any(file.path == "open_clip_config.json" for file in listing.files):
-        weights = listing.matching((OPEN_CLIP,)) or weights
-    return (*listing.matching(BESIDE), *weights)
+    return tuple(file for file in listing.files if file.path in chosen)
 
 
 def _no_safetensors(source: Source, listing: Listing) -> CheckpointError:

@@ -23,11 +23,15 @@ class RemoteFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """All files of one commit. ``problem`` is why the Hub could not be asked: then the cache has to do."""
+    """All files of one commit. ``problem`` is why the Hub could not be asked: then the cache has to do.
+
+    ``parameters`` is how many numbers the Hub counted in the safetensors; None where it did not.
+    """
 
     commit: str | None
     files: tuple[RemoteFile, ...]
     problem: Exception | None
+    parameters: int | None = None
 
     def matching(self, patterns: tuple[str, ...], *, deep: bool = False) -> tuple[RemoteFile, ...]:
         """Files whose name matches a pattern; those in subfolders only with ``deep``."""
@@ -61,7 +65,8 @@ def list_files(source: Source) -> Listing:
             raise explain(error, source) from cause(error)
         return Listing(commit=None, files=_safe(source, {f.path: f.size for f in tree}), problem=error)
     sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
-    return Listing(commit=info.sha, files=_safe(source, sizes), problem=None)
+    counted = info.safetensors.total if info.safetensors is not None else None
+    return Listing(commit=info.sha, files=_safe(source, sizes), problem=None, parameters=counted)
 
 
 def _safe(source: Source, sizes: dict[str, int]) -> tuple[RemoteFile, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ PICKLES_HINT = "save the weights as safetensors; pickled weights can run code an
 INDEX = ".safetensors.index.json"
 SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+WHOLE = "model.safetensors"
+OPEN_CLIP_CONFIG, OPEN_CLIP = "open_clip_config.json", "open_clip"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 LENGTH_BYTES = 8
 """A safetensors file: the header's length in 8 bytes, the header (JSON), the tensors. See safetensors' format.md."""
@@ -38,16 +40,37 @@ BITS: Mapping[str, int] = {
 """The dtypes of safetensors, and the bits of one number."""
 
 
+def choose_weights(names: Collection[str]) -> list[str]:
+    """Of all files of a checkpoint, those that hold the model: OpenCLIP's, else one file, else its numbered shards.
+
+    So Transformers chooses. What lies beside them repeats the model in another dtype (``model.fp16.safetensors``) or is
+    none of it, and is neither fetched nor counted.
+    """
+    found = sorted(name for name in names if name.endswith(".safetensors"))
+    if OPEN_CLIP_CONFIG in names and (own := [name for name in found if name.startswith(OPEN_CLIP)]):
+        return own
+    if WHOLE in names:
+        return [WHOLE]
+    stem = WHOLE.partition(".")[0]
+    return [name for name in found if (shard := SHARD.fullmatch(name)) and shard["stem"] == stem] or found
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a folder that hold its model, see `choose_weights`."""
+    return [folder / name for name in choose_weights([path.name for path in folder.iterdir()])]
+
+
 def check_weights(folder: Path, *, report: Callable[[str], None] | None = None) -> None:
-    """Make sure that every *.safetensors file is whole and every shard of an index is there.
+    """Make sure that the model's *.safetensors files are whole and every shard of an index is there.
 
     Where the Hub's cache or download notes hold a file's SHA-256, the file is hashed and compared.
 
     Raises:
         CheckpointError: no safetensors (pickles are named), a truncated or damaged file, a missing shard.
     """
-    files = sorted(folder.glob("*.safetensors"))
-    indexes = sorted(folder.glob(f"*{INDEX}"))
+    files = weight_files(folder)
+    alone = [path for path in files if path.name == WHOLE or path.name.startswith(OPEN_CLIP)]
+    indexes = [] if alone else sorted(folder.glob(f"*{INDEX}"))
     if not files and not indexes:
         pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
         held = f", only {', '.join(pickles[:3])}" if pickles else ""

@@ -10,7 +10,7 @@ import base64
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,24 @@ from typing import Any
 import numpy as np
 import pytest
 import skimage.data
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageOps
 from playwright.sync_api import Page, Playwright
 from sklearn.datasets import load_sample_image
+from transformers import AutoImageProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
+from builder.families import all_families, find_family
+from builder.families._apple import is_apple, letterbox
 from builder.families._pictures import image_facts
 from builder.manifest import ImageFacts
 from builder.preview import running_server
+from tests import checkpoints
+from tests.checkpoints import fastvlm
 from tests.conftest import REPOSITORY
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -70,11 +76,7 @@ class Case:
     def config(self) -> dict[str, Any]:
         """preprocessor_config.json of the web model."""
         config: dict[str, Any] = json.loads(self.processor.to_json_string())
-        if self.padded:
-            edge = config["size"]["shortest_edge"]
-            config |= {"image_processor_type": "DonutImageProcessor", "size": {"longest_edge": edge}}
-            config |= {"do_center_crop": False, "do_pad": True, "pad_size": edges(edge)}
-        return config
+        return letterbox(config["size"]["shortest_edge"]) if self.padded else config
 
     @property
     def facts(self) -> ImageFacts:
@@ -149,15 +151,19 @@ class Preprocessor:
     site: Path
 
     def run(self, case: Case, picture: bytes, *, canvas: bool = False) -> np.ndarray:
+        return case.levels(self.values(case.config, case.facts, picture, canvas=canvas))
+
+    def values(self, config: Mapping[str, Any], facts: ImageFacts, picture: bytes, *, canvas: bool = False) -> Any:
+        """pixel_values [3, height, width] of a web model's config and of its manifest's facts."""
         folder = self.site / "models" / "case"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "preprocessor_config.json").write_text(json.dumps(case.config), encoding="utf-8")
+        (folder / "preprocessor_config.json").write_text(json.dumps(config), encoding="utf-8")
         (self.site / "picture").write_bytes(picture)
-        arguments = {"model": "case", "picture": "/picture", "facts": asdict(case.facts), "canvas": canvas}
+        arguments = {"model": "case", "picture": "/picture", "facts": asdict(facts), "canvas": canvas}
         result = self.page.evaluate("(job) => preprocess(job)", arguments)
         values = np.frombuffer(base64.b64decode(result["data"]), np.float32).reshape(result["dims"])
-        assert values.size == 3 * case.facts.width * case.facts.height, result["dims"]
-        return case.levels(values.reshape(3, case.facts.height, case.facts.width))
+        assert values.size == 3 * facts.width * facts.height, result["dims"]
+        return values.reshape(3, facts.height, facts.width)
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +243,39 @@ def test_single_tile_of_a_config_that_splits_is_close_to_the_detour_that_python_
     apart = np.abs(browser.run(SPLITTING, png(PHOTOS["landscape"])) - SPLITTING.pixels(PHOTOS["landscape"]))
     assert apart.mean() <= TWO_STEPS_MEAN_LEVELS
     assert apart.max() <= TWO_STEPS_LEVELS
+
+
+def own_pixels(checkpoint: Path, photo: Image.Image) -> np.ndarray:
+    """pixel_values [3, height, width] as the checkpoint's own library makes them, of one tile."""
+    described = checkpoint / "open_clip_config.json"
+    if described.is_file():
+        settings = json.loads(described.read_text(encoding="utf-8"))
+        size = settings["model_cfg"]["vision_cfg"]["image_size"]
+        transform: Any = image_transform_v2(
+            PreprocessCfg(**{"size": size, **settings["preprocess_cfg"]}), is_train=False
+        )
+        return np.asarray(transform(photo))
+    processor: Any
+    if is_apple(checkpoint):  # Apple's own code makes this one, of the tower's name
+        processor, photo = CLIPImageProcessorPil(**square(fastvlm.SIZE), **PLAIN), expand_to_square(photo)
+    else:
+        processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil")
+    tiled = hasattr(processor, "do_image_splitting")
+    extra = {"do_image_splitting": False, "size": edges(processor.max_image_size["longest_edge"])} if tiled else {}
+    values = processor(photo, return_tensors="np", **extra)["pixel_values"]
+    return np.asarray(values).reshape(-1, *np.shape(values)[-3:])[0]
+
+
+@pytest.mark.parametrize("name", checkpoints.CASES)
+def test_exported_config_makes_the_pixels_of_the_checkpoints_own_processor(
+    name: str, browser: Preprocessor, tmp_path: Path
+) -> None:
+    checkpoints.CASES[name].make(tmp_path)
+    parts = find_family(tmp_path).load(tmp_path)
+    photo = PHOTOS["landscape"]
+    found = browser.values(parts.configs["preprocessor_config.json"], parts.image, png(photo))
+    np.testing.assert_allclose(found, own_pixels(tmp_path, photo), atol=1e-5)
+
+
+def test_every_familys_export_is_among_these() -> None:
+    assert {case.family for case in checkpoints.CASES.values()} == set(all_families())

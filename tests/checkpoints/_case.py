@@ -29,8 +29,8 @@ class Captioner:
     features: Callable[[Tensor], Tensor]
     inputs: Callable[[Tensor], dict[str, Any]]
 
-    def generate(self, input_ids: list[int], pixels: Tensor, new_tokens: int) -> list[int]:
-        """The next ``new_tokens`` ids, greedily, whatever the end mark says."""
+    def generate(self, input_ids: list[int], pixels: Tensor | None, new_tokens: int) -> list[int]:
+        """The next ``new_tokens`` ids, greedily, whatever the end mark says; without ``pixels``, of words alone."""
         ids = torch.tensor([input_ids])
         with torch.no_grad():
             made = self.model.generate(
@@ -39,7 +39,7 @@ class Captioner:
                 max_new_tokens=new_tokens,
                 min_new_tokens=new_tokens,
                 do_sample=False,
-                **self.inputs(pixels),
+                **(self.inputs(pixels) if pixels is not None else {}),
             )
         return [int(token) for token in made[0, ids.shape[1] :]]
 
@@ -66,14 +66,30 @@ class Case:
     make: Callable[[Path], Captioner | DualEncoder]
 
 
+CONVOLUTION_GAIN = 1.4
+"""Makes up for a GELU of small numbers, which is half of them."""
+ATTENTION_GAIN = 2.0
+"""Of queries and of keys: attention that picks some tokens, where an even mean would be nearly the same each time."""
+
+
 def useful_weights(model: nn.Module, seed: int = 0) -> None:
-    """Random weights with which signals keep their size from layer to layer, so that outputs are of order 1."""
+    """Random weights with which signals keep their size from layer to layer, so that outputs are of order 1.
+
+    What comes out has to hang on what goes in (`assert_telling`). A language model's table is smaller than what its
+    blocks add: with rows of order 1, a table that is the output head too repeats the last token for ever, whatever
+    attention and cache bring in.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() >= 2:
                 fan_in = parameter[0].numel()
-                scale = 1.0 if "embed" in name and parameter.dim() == 2 and "proj" not in name else fan_in**-0.5
+                embeds = "embed" in name and parameter.dim() == 2 and "proj" not in name
+                scale = 1.0 if embeds and "embed_tokens" not in name else fan_in**-0.5
+                if parameter.dim() == 4:
+                    scale *= CONVOLUTION_GAIN
+                elif name.endswith(("q_proj.weight", "k_proj.weight")):
+                    scale *= ATTENTION_GAIN
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
             elif name.endswith("bias"):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
@@ -95,6 +111,32 @@ def round_to_bfloat16(model: nn.Module) -> None:
         for tensor in model.state_dict().values():
             if tensor.is_floating_point():
                 tensor.copy_(tensor.bfloat16())
+
+
+LEAST_DISTINCT, LEAST_CHANGE = 8, 0.2
+
+
+def assert_telling(
+    reference: Captioner, prompt: list[int], pixels: Tensor, first: list[int], follow: list[int], second: list[int]
+) -> None:
+    """Make sure that a wrong export would have said something else than ``first`` to ``prompt``, ``second`` thereafter.
+
+    That is: answers are no loop of a few tokens, another picture gives other features and another answer, and without
+    what came before, the cache, the second answer is another.
+    """
+    count = len(first)
+    assert min(len(set(first)), len(set(second))) >= LEAST_DISTINCT, (first, second)
+    other = pixels.flip(-1)
+    with torch.no_grad():
+        seen, changed = reference.features(pixels), reference.features(other)
+    assert (seen - changed).std() >= LEAST_CHANGE * seen.std(), "the tower hardly sees its picture"
+    assert reference.generate(prompt, other, count) != first, "the answer does not hang on the picture"
+    assert reference.generate([first[-1], *follow], None, len(second)) != second, "the cache has no say"
+
+
+def assert_apart(rows: Any) -> None:
+    """Make sure that the vectors of different pictures or texts [n, D] differ, by as much as they vary at all."""
+    assert rows.std(0).mean() >= LEAST_CHANGE * rows.std(), "the tower says the same of everything"
 
 
 WORDS = "a the is what of in picture image red blue green cup ball dog sign there how many see say and on . ? user"

@@ -14,6 +14,7 @@ import torch
 
 from builder.manifest import Manifest, read_manifest
 from tests.checkpoints import CASES, Captioner, DualEncoder
+from tests.checkpoints._case import assert_apart, assert_telling
 from tests.checkpoints._exported import Exported
 
 WEB_TEMPLATE = Path(__file__).parents[2] / "web_template"
@@ -71,7 +72,9 @@ def compare_tokens(answer: dict[str, Any], pixels: torch.Tensor, reference: Capt
     assert first[: len(prompt)] == prompt
     assert first[len(prompt) :] == reference.generate(prompt, pixels, NEW_TOKENS)
     assert second[: len(first) + len(asked)] == [*first, *asked]
-    assert second[len(first) + len(asked) :] == reference.generate([*first, *asked], pixels, NEW_TOKENS)
+    made = first[len(prompt) :], second[len(first) + len(asked) :]
+    assert made[1] == reference.generate([*first, *asked], pixels, NEW_TOKENS)
+    assert_telling(reference, prompt, pixels, made[0], asked, made[1])
 
 
 def compare_vectors(answer: dict[str, Any], pixels: torch.Tensor, reference: DualEncoder, manifest: Manifest) -> None:
@@ -79,6 +82,7 @@ def compare_vectors(answer: dict[str, Any], pixels: torch.Tensor, reference: Dua
     with torch.no_grad():
         texts, images = reference.texts(ids).numpy(), reference.images(pixels).numpy()
         logits = reference.logits(ids, pixels)[0]
+    assert_apart(texts)
     np.testing.assert_allclose(answer["texts"], texts, atol=1e-4 * np.abs(texts).max())
     np.testing.assert_allclose(answer["images"], images, atol=1e-4 * np.abs(images).max())
     np.testing.assert_allclose(answer["features"], images, atol=1e-4 * np.abs(images).max())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import pytest
 
 from builder.embedded import NAMES, SHIPPED, checkpoint_dir, model_dir
 from builder.errors import CheckpointError, ExportError
-from builder.export import export
+from builder.export import NAME, export
+from builder.export.progress import only_export_to
 from builder.manifest import read_manifest
 from builder.sessions import Session
 
@@ -192,6 +194,47 @@ def test_what_another_checkpoint_left_unfinished_is_not_taken_over(
     names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert names == {entry.path for entry in read_manifest(out).model_files()} | {"manifest.json"}
     assert set(read_manifest(out).components) == COMPONENTS["scenes-clip"]
+
+
+def test_disk_too_small_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    with pytest.raises(ExportError, match=r"needs [\d.,]+ MB, and its disk has 1\.0 MB free") as caught:
+        export(str(checkpoint_dir("scenes-clip")), out=tmp_path / "out")
+    assert "another disk" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit for files")
+def test_disk_that_fills_up_on_the_way_leaves_nothing(tmp_path: Path, run_cli: Callable[..., Any]) -> None:
+    import resource
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing beyond the limit then fails with EFBIG
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    done = run_cli("export", str(checkpoint_dir("scenes-clip")), "-o", str(tmp_path / "out"), preexec_fn=limit)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "cannot be written: file too large" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["my model", "modèle", "a--b", "a..b", "web.git", "-x"])
+def test_name_that_transformers_js_does_not_take_is_refused_with_one_that_it_does(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="takes no model of the name") as caught:
+        export(str(checkpoint_dir("scenes-clip")), out=tmp_path / name)
+    assert NAME.fullmatch(caught.value.hint.rpartition(" -o ")[2])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_another_export_writes_is_left_to_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with only_export_to(out), pytest.raises(ExportError, match="another export is writing"):
+        export(str(checkpoint_dir("scenes-clip")), out=out)
+    assert list(tmp_path.iterdir()) == []
+    with only_export_to(out), only_export_to(tmp_path / "other"):
+        pass
 
 
 def test_revision_of_a_folder_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from builder.families import all_families, find_family
 from builder.manifest import read_manifest
 from builder.sessions import Session
 from tests.checkpoints import CASES, Captioner, DualEncoder
+from tests.checkpoints._case import assert_apart, assert_telling
 from tests.checkpoints._exported import Exported
 from tests.checkpoints._web import WebCaptioner
 
@@ -23,6 +24,8 @@ ExportCase = Callable[[str], Exported]
 NEW_TOKENS = 32
 FEATURE_TOLERANCE = 1e-4
 LOGIT_TOLERANCE = 1e-3
+UNSTATED_LICENCE = "TJS922"
+"""The tiny checkpoints have none."""
 LEAST_SPREAD, GREATEST_SPREAD = 0.05, 20.0
 """Standard deviation of what is compared: agreement of vanishing outputs would prove nothing."""
 
@@ -86,6 +89,7 @@ def compare_captioner(path: Path, reference: Captioner) -> None:
     follow = [int(i) for i in rng.integers(5, 200, size=7)]
     second = web.generate([first[-1], *follow], None, NEW_TOKENS, banned=banned)
     assert second == reference.generate([*prompt, *first, *follow], given, NEW_TOKENS)
+    assert_telling(reference, prompt, given, first, follow, second)
     assert int(text["num_hidden_layers"]) * 2 == len(web.cache)
 
 
@@ -107,6 +111,8 @@ def compare_dual_encoder(path: Path, reference: DualEncoder) -> None:
         wanted_images = reference.images(torch.from_numpy(pixels)).numpy()
         logits = reference.logits(torch.from_numpy(ids), torch.from_numpy(pixels)).numpy()
     outputs = ("text_embeds", "image_embeds") if manifest.model_type == "clip" else ("pooler_output", "pooler_output")
+    assert_apart(wanted_texts)
+    assert_apart(wanted_images)
     assert_close(texts[outputs[0]], wanted_texts, FEATURE_TOLERANCE)
     assert_close(images[outputs[1]], wanted_images, FEATURE_TOLERANCE)
     assert_close(got["logits_per_image"], logits, FEATURE_TOLERANCE)
@@ -117,4 +123,5 @@ def compare_dual_encoder(path: Path, reference: DualEncoder) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_exported_folder_passes_the_linter(name: str, exported_case: ExportCase) -> None:
     report = check(str(exported_case(name).path))
-    assert [f"{finding.code} {finding.message}" for finding in report.findings if finding.severity == "error"] == []
+    told = [f"{f.code} {f.message}" for f in report.findings if f.severity != "info" and f.code != UNSTATED_LICENCE]
+    assert told == []

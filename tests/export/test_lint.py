@@ -21,7 +21,7 @@ from builder.export.rules._model import WebModel
 from builder.sessions import Session
 from tests.export.lint_breaks import BREAKS, Break
 from tests.export.lint_breaks_graphs import reshape
-from tests.export.lint_models import MAKERS, edit_graph, edit_json, make_captioner, make_clip, make_listed
+from tests.export.lint_models import MAKERS, edit_graph, edit_json, make_captioner, make_clip, make_listed, move_outside
 
 EMBEDDED = Path(__file__).parents[2] / "builder" / "embedded" / "models"
 
@@ -212,6 +212,23 @@ def test_check_of_neither_folder_nor_repository_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ModelError, match="neither"):
         check(str(tmp_path / "file"))
+
+
+def test_external_data_that_a_device_promises_are_there(tmp_path: Path) -> None:
+    root = make_clip(tmp_path / "model")
+    move_outside(root / "onnx" / "text_model.onnx", "text_model.onnx_data")
+    promise = {"device_config": {"webgpu": {"use_external_data_format": {"text_model.onnx": 1}}}}
+    edit_json(root / "config.json", lambda config: config["transformers.js_config"].update(promise))
+    assert [finding.code for finding in check(str(root)).findings] == ["TJS108"]
+
+
+def test_card_is_read_as_yaml(tmp_path: Path) -> None:
+    root = make_clip(tmp_path / "model")
+    card = "---\nlicense:\n- apache-2.0\nlibrary_name: transformers.js # the library\n---\n"
+    (root / "README.md").write_text(card, encoding="utf-8")
+    assert check(str(root)).findings == ()
+    (root / "README.md").write_text("---\nlicense: [mit\n---\n", encoding="utf-8")
+    assert [finding.code for finding in check(str(root)).findings] == ["TJS921"]
 
 
 def test_check_leaves_the_folder_as_it_was(tmp_path: Path, read_tree: object) -> None:

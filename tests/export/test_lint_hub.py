@@ -69,6 +69,11 @@ def test_check_of_a_repository_does_not_run_an_encoder_without_its_weights(
     assert judge("somebody/tiny") == []
 
 
+def test_check_takes_a_repository_without_an_owner(hub: Hub, judge: Judge, tmp_path: Path) -> None:
+    hub.add("tiny", make_clip(tmp_path / "model"))
+    assert judge("tiny") == []
+
+
 def test_check_of_a_repository_that_is_not_there_says_so(hub: Hub, judge: Judge) -> None:
     answer = judge("somebody/nothing")
     assert isinstance(answer, str)

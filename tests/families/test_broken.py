@@ -88,6 +88,14 @@ LLAVA, FASTVLM, APPLE, SMOLVLM = (
         (FASTVLM, PROCESSOR, "image_processor", None, ("names no input size",)),
         (FASTVLM, PROCESSOR, "image_processor.size", None, ("names no input size",)),
         (APPLE, CONFIG, "vocab_size", "512", ("vocab_size", "'512'")),
+        (APPLE, CONFIG, "image_aspect_ratio", "anyres", ("'anyres'", '"image_aspect_ratio"', "'pad'")),
+        (APPLE, CONFIG, "mm_use_im_start_end", True, ("True", '"mm_use_im_start_end"')),
+        (APPLE, CONFIG, "mm_projector_type", "mlp2x_relu", ("'mlp2x_relu'", '"mm_projector_type"')),
+        (APPLE, CONFIG, "mm_patch_merge_type", "spatial", ("'spatial'", '"mm_patch_merge_type"')),
+        (APPLE, CONFIG, "mm_vision_select_feature", "cls_patch", ("'cls_patch'",)),
+        (APPLE, "demo.json", "prompts", [{"id": 1, "label": None, "text": 5}], ("demo.json", "1 is no str")),
+        (APPLE, "demo.json", "prompts", {"id": "a"}, ("demo.json",)),
+        (APPLE, "demo.json", "generation", {"max_new_tokens": "40"}, ("demo.json", "'40' is no int")),
         (APPLE, CONFIG, "num_hidden_layers", 400, ("numbers", "its config asks for a model of")),
         (APPLE, CONFIG, "quantization_config", {"quant_method": "bitsandbytes"}, ("quantized already (bitsandbytes)",)),
         (SMOLVLM, CONFIG, "scale_factor", 0, ("ZeroDivisionError",)),
@@ -206,3 +214,67 @@ def test_random_interpolation_of_open_clip_is_bicubic(broken: Callable[[str], Pa
     folder = broken("clip-open-clip")
     put(folder / OPEN_CLIP, "preprocess_cfg.interpolation", "random")
     assert load(folder).image.resample == "bicubic"
+
+
+@pytest.mark.parametrize("value", [None, "square"])
+def test_apples_pictures_are_cut_where_its_config_does_not_pad_them(
+    value: str | None, broken: Callable[[str], Path]
+) -> None:
+    folder = broken(APPLE)
+    assert load(folder).image.fit == "letterbox"
+    put(folder / CONFIG, "image_aspect_ratio", value)
+    parts = load(folder)
+    assert parts.image.fit == "crop"
+    assert parts.configs[PREPROCESSOR]["image_processor_type"] == "CLIPImageProcessor"
+
+
+@pytest.mark.parametrize("case", [FASTVLM, APPLE])
+def test_weights_in_a_second_dtype_are_not_read(case: str, broken: Callable[[str], Path]) -> None:
+    folder = broken(case)
+    numbers = count_parameters(folder)
+    other = {name: tensor * 0 for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(other, folder / "model.fp16.safetensors", metadata={"format": "pt"})
+    assert count_parameters(folder) == numbers
+    check_weights(folder)
+    language = load(folder).language
+    assert language is not None
+    assert bool(language.weights["model.norm.weight"].abs().sum() > 0)
+
+
+def test_tensor_that_two_files_hold_is_refused(broken: Callable[[str], Path]) -> None:
+    folder = broken(APPLE)
+    whole = (folder / "model.safetensors").rename(folder / "first.safetensors")
+    shutil.copy(whole, folder / "second.safetensors")
+    assert "twice" in refusal(folder).message
+
+
+def test_adapter_beside_weights_is_refused_with_what_to_do(broken: Callable[[str], Path]) -> None:
+    folder = broken(FASTVLM)
+    write_json(folder / "adapter_config.json", {"peft_type": "LORA", "base_model_name_or_path": "apple/FastVLM-0.5B"})
+    found = refusal(folder)
+    assert "apple/FastVLM-0.5B" in found.message
+    assert "merge_and_unload()" in found.hint
+
+
+def test_files_of_sentence_transformers_beside_a_clip_do_not_hide_it(broken: Callable[[str], Path]) -> None:
+    folder = broken("clip-v4")
+    write_json(folder / "config_sentence_transformers.json", {})
+    assert find_family(folder).name == "clip"
+
+
+def test_json_that_may_not_be_read_is_refused(broken: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = broken(FASTVLM)
+    (folder / "demo.json").mkdir()
+    assert load(folder).prompts, "a folder of that name is no file"
+    (folder / "demo.json").rmdir()
+    write_json(folder / "demo.json", {})
+    # root may read everything: the refusal of the system is made, not waited for
+    read = Path.read_text
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> str:
+        if path.name == "demo.json":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert "demo.json cannot be read: permission denied" in refusal(folder).message

@@ -113,13 +113,27 @@ def test_start_token_that_the_template_writes_is_not_doubled(tmp_path: Path) -> 
         "{% for message in messages %}{{ message['content'].split('>')[1] }}{% endfor %}",
         "{% for message in messages %}{{ message['content'] ",
         "{{ raise_exception('no') }}",
+        "{{ 1 / 0 }}",
+        "{% for number in range(10**9) %}{% endfor %}",
     ],
-    ids=["no question", "no picture", "no Jinja", "refuses"],
+    ids=["no question", "no picture", "no Jinja", "refuses", "divides by zero", "counts for ever"],
 )
 def test_template_that_loses_question_or_picture_is_refused(template: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="chat template that loses") as caught:
         web_template_of(tmp_path, template)
     assert "chat_template.jinja" in caught.value.hint
+
+
+def test_template_that_fails_is_refused_with_its_reason(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="ZeroDivisionError: division by zero"):
+        web_template_of(tmp_path, "{{ 1 / 0 }}")
+
+
+def test_template_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    save_tokenizer(tmp_path, ("<image>",))
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CheckpointError, match=r"chat_template\.jinja is not UTF-8"):
+        web_template(tmp_path, read_tokenizer(tmp_path), image_token="<image>", fallback=CHAT_ML)
 
 
 def read_prompts(node: str, folder: Path, chats: list[Any]) -> list[dict[str, Any]]:

@@ -118,7 +118,7 @@ def refusal(folder: Path) -> str:
 def test_weights_are_loaded_as_they_are_in_their_own_dtype(make: Any, dtype: torch.dtype, tmp_path: Path) -> None:
     """The float32 one says bfloat16 in its config: the weights decide."""
     wanted = make(tmp_path).model.state_dict()
-    model, size = load_apple(tmp_path)
+    model, _, size = load_apple(tmp_path)
     got = model.state_dict()
     assert set(got) == set(wanted)
     assert {tensor.dtype for tensor in got.values() if tensor.is_floating_point()} == {dtype}
@@ -128,7 +128,7 @@ def test_weights_are_loaded_as_they_are_in_their_own_dtype(make: Any, dtype: tor
 
 def test_tower_is_described_by_its_weights_and_text_by_the_config(tmp_path: Path) -> None:
     make_apple(tmp_path)
-    model, _ = load_apple(tmp_path)
+    model, *_ = load_apple(tmp_path)
     config: Any = model.config
     arguments = config.vision_config.model_args
     assert (arguments["layers"], arguments["embed_dims"]) == (list(LAYERS), list(WIDTHS))
@@ -140,7 +140,7 @@ def test_tower_is_described_by_its_weights_and_text_by_the_config(tmp_path: Path
 def test_stored_head_of_a_tied_model_is_not_taken(tmp_path: Path) -> None:
     make_apple_tied(tmp_path)
     rewrite(tmp_path, lambda weights: weights.update({"lm_head.weight": weights["model.embed_tokens.weight"] * 2}))
-    model, _ = load_apple(tmp_path)
+    model, *_ = load_apple(tmp_path)
     assert model.lm_head.weight.data_ptr() == model.model.language_model.embed_tokens.weight.data_ptr()
     stored = load_file(tmp_path / "model.safetensors")["model.embed_tokens.weight"]
     torch.testing.assert_close(model.lm_head.weight.detach(), stored)
@@ -149,7 +149,7 @@ def test_stored_head_of_a_tied_model_is_not_taken(tmp_path: Path) -> None:
 def test_model_without_a_head_is_tied_whatever_its_config_says(tmp_path: Path) -> None:
     make_apple_tied(tmp_path)
     edit(tmp_path / "config.json", lambda config: config.pop("tie_word_embeddings"))
-    model, _ = load_apple(tmp_path)
+    model, *_ = load_apple(tmp_path)
     assert model.lm_head.weight.data_ptr() == model.model.language_model.embed_tokens.weight.data_ptr()
 
 
@@ -229,7 +229,7 @@ def test_other_vision_tower_is_refused_by_name(tower: str | None, tmp_path: Path
 def test_path_before_the_name_of_the_tower_does_not_matter(tmp_path: Path) -> None:
     make_apple_tied(tmp_path)
     edit(tmp_path / "config.json", lambda config: config.update(mm_vision_tower="/data/towers/mobileclip_l_192"))
-    assert load_apple(tmp_path)[1] == 192
+    assert load_apple(tmp_path)[2] == 192
 
 
 def test_table_without_a_row_for_the_image_token_is_refused(tmp_path: Path) -> None:

@@ -1,22 +1,25 @@
 """Published architectures at full size, with random weights: export, quantize and verify within time and memory.
 
-`make full-size` runs this; it takes some minutes, 10 GB of memory and 15 GB of disk, and prints a line for each model.
-The weights are random, so the errors that quantization makes here say nothing about the published models.
+`make full-size` runs this; it takes some minutes, 10 GB of memory and 15 GB of disk, and prints a line for each model,
+which it writes as JSON too where FULL_SIZE_RESULTS names a folder. The weights are random, so the errors that
+quantization makes here say nothing about the published models.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 
 from builder.bench._checkpoints import ARCHITECTURES
+from builder.export.lint import Severity, check
 from builder.manifest import read_manifest
 
 pytestmark = pytest.mark.full_size
@@ -44,6 +47,8 @@ class Measured:
     peak_bytes: int
 
 
+LEAST_COSINE = 0.9
+"""Of any component's outputs to its fp32 ones: random weights suffer more than trained ones, but not beyond knowing."""
 MOST_SECONDS = 8 * 60
 """That the three commands may take together on two cores."""
 
@@ -74,10 +79,20 @@ def test_full_size_model_is_exported_quantized_and_verified_within_memory_and_si
 
     measured = {step[0]: run(step) for step in STEPS}
     sizes = {"balanced": download_mb(model)}
+    assert [f.sentence for f in check(str(model)).findings if f.severity is Severity.ERROR] == []
+    errors = {
+        f"{component} {dtype}": variant.error
+        for component, variants in read_manifest(model).components.items()
+        for dtype, variant in variants.items()
+    }
+    assert all(error is not None and error.cosine > LEAST_COSINE for error in errors.values()), errors
     if (name, "small") in MOST_MB:
         for step in SMALL:
             run(step)
         sizes["small"] = download_mb(model)
+    if record := os.environ.get("FULL_SIZE_RESULTS"):
+        taken = {step: asdict(m) for step, m in measured.items()}
+        Path(record, f"{name}.json").write_text(json.dumps({"steps": taken, "first_download_mb": sizes}, indent=1))
     with capsys.disabled():
         took = ", ".join(f"{step} {m.seconds:.0f} s and {m.peak_bytes / 1e9:.1f} GB" for step, m in measured.items())
         print(f"\n{name}: {took}; first download {', '.join(f'{q} {mb:.0f} MB' for q, mb in sizes.items())}")

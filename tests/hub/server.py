@@ -50,12 +50,13 @@ class Hub:
     """The state of the server, which tests read and change while it runs.
 
     ``readers`` maps a valid token to the gated and private repositories that it opens. ``sizes`` and ``renamed`` are
-    lies about files, by path: a size, another path. ``cas`` is the folder of the Xet storage, ``xet_hashes`` its name
-    for a file's SHA-256. ``accounts`` maps a valid token to who may write with it, ``written`` kind and id to what
-    was written, ``store`` keeps its contents; ``part_bytes`` is the length from which uploads come in parts.
-    ``ports`` are free addresses for Spaces, ``pages`` what was asked of them. ``first_stages`` are those that a Space
-    goes through after its first commit, and ``before_commit`` is called once, just before the next commit is looked
-    at. ``weather`` makes requests fail at random.
+    lies about files, by path: a size, another path; ``counted`` is how many numbers it says that safetensors hold.
+    ``cas`` is the folder of the Xet storage, ``xet_hashes`` its name for a file's SHA-256. ``accounts`` maps a valid
+    token to who may write with it, ``written`` kind and id to what was written, ``store`` keeps its contents;
+    ``part_bytes`` is the length from which uploads come in parts. ``ports`` are free addresses for Spaces, ``pages``
+    what was asked of them. ``first_stages`` are those that a Space goes through after its first commit, and
+    ``before_commit`` is called once, just before the next commit is looked at. ``weather`` makes requests fail at
+    random.
     """
 
     store: Store
@@ -68,6 +69,7 @@ class Hub:
     faults: list[Fault] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
+    counted: int | None = None
     cas: Path | None = None
     xet_hashes: dict[str, str] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -252,6 +254,8 @@ class Hub:
         siblings = [file.sibling() for file in told]
         gated = "manual" if repository.gated else False
         about = {"id": found["repo"], "sha": commit, "gated": gated, "siblings": siblings}
+        if self.counted is not None:
+            about["safetensors"] = {"parameters": {"BF16": self.counted}, "total": self.counted}
         if isinstance(repository, WrittenRepository):
             about["private"] = repository.private
             if repository.kind == "space":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -351,7 +352,53 @@ def test_export_command_names_the_page_of_a_gated_model(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("config", "counted", "words"),
+    [
+        ({"model_type": "florence2"}, None, "somebody/small-vlm is of no supported family"),
+        ({"model_type": "fast_vlm"}, 7_600_000_000, "somebody/small-vlm has 7.60 billion parameters"),
+    ],
+)
+def test_export_command_refuses_before_a_weight_is_fetched(
+    config: dict[str, str],
+    counted: int | None,
+    words: str,
+    hub: Hub,
+    hub_environment: Callable[..., dict[str, str]],
+    checkpoint: Path,
+    tmp_path: Path,
+) -> None:
+    (checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    hub.counted = counted
+    done = run_export(hub_environment(), tmp_path)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert set(hub.fetched()) == ARRIVING - {WEIGHTS}
+    assert not [seen for seen in hub.requests if WEIGHTS in seen.path]
+
+
+def test_export_command_refuses_an_adapter_before_it_is_fetched(
+    hub: Hub, hub_environment: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "adapter"
+    write_safetensors(folder / "adapter_model.safetensors", {"lora_A.weight": np.ones(3)})
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "a/b"}', encoding="utf-8")
+    hub.add(REPO, folder)
+    done = run_export(hub_environment(), tmp_path)
+    assert "adapter" in done.stderr
+    assert "a/b" in done.stderr
+    assert hub.fetched() == ["adapter_config.json"]
+
+
+def test_weights_in_other_dtypes_are_not_fetched(hub: Hub, fetch: Fetch, checkpoint: Path) -> None:
+    for name in ("model.fp16.safetensors", "model-00001-of-00002.safetensors"):
+        shutil.copy(checkpoint / WEIGHTS, checkpoint / name)
+    got = fetch(REPO)
+    assert got.path is not None, got.error
+    assert names(got.path) == ARRIVING
+
+
+@pytest.mark.slow
 def test_export_command_turns_a_repository_into_a_web_model(
     hub: Hub, hub_environment: Callable[..., dict[str, str]], exported_case: Callable[[str], Exported], tmp_path: Path
 ) -> None:

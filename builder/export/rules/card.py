@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from builder.export.rules._contract import Hit, Severity, rule
 from builder.export.rules._model import WebModel
+from builder.licence import read_front_matter
 
 CARD = "README.md"
-FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(\n|\Z)", re.DOTALL)
 
 
-def front_matter(model: WebModel) -> str | None:
-    """The YAML at the head of README.md, or None."""
-    if not model.is_file(CARD):
-        return None
-    text = (model.root / CARD).read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n")
-    found = FRONT_MATTER.match(text)
-    return found[1] if found else None
-
-
-def _value(matter: str, key: str) -> str:
-    found = re.search(rf"^{key}:[ \t]*(\S.*)$", matter, re.MULTILINE)
-    return found[1].strip().strip("'\"") if found else ""
+def front_matter(model: WebModel) -> Mapping[str, Any]:
+    """What the YAML at the head of README.md says; empty where there is none, or none that can be read."""
+    return read_front_matter(model.root / CARD) if model.is_file(CARD) else {}
 
 
 @rule(
@@ -33,8 +24,9 @@ def _value(matter: str, key: str) -> str:
     fix="begin README.md with ---, license: ..., library_name: transformers.js, ---",
 )
 def card_is_there(model: WebModel) -> Iterator[Hit]:
-    if front_matter(model) is None:
-        what = "has no front matter (YAML between two lines of ---)" if model.is_file(CARD) else "is missing"
+    if not front_matter(model):
+        there = model.is_file(CARD)
+        what = "has no front matter that can be read (YAML between two lines of ---)" if there else "is missing"
         yield Hit(where=CARD, message=f"{what}: the Hub shows neither licence nor library")
 
 
@@ -46,7 +38,7 @@ def card_is_there(model: WebModel) -> Iterator[Hit]:
 )
 def licence_is_stated(model: WebModel) -> Iterator[Hit]:
     matter = front_matter(model)
-    if matter is not None and not _value(matter, "license"):
+    if matter and not matter.get("license"):
         yield Hit(where=CARD, message="states no license: nobody may use the model")
 
 
@@ -58,8 +50,8 @@ def licence_is_stated(model: WebModel) -> Iterator[Hit]:
 )
 def library_is_named(model: WebModel) -> Iterator[Hit]:
     matter = front_matter(model)
-    if matter is not None and _value(matter, "library_name") != "transformers.js":
-        library = _value(matter, "library_name")
+    library = matter.get("library_name")
+    if matter and library != "transformers.js":
         what = f"has library_name {library!r}" if library else "has no library_name"
         message = f"{what}: the model is not found among those of transformers.js"
         yield Hit(where=CARD, message=message)

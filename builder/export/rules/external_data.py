@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from builder.export.rules._contract import Hit, Severity, rule
 from builder.export.rules._graphs import External
-from builder.export.rules._model import Graph, WebModel
+from builder.export.rules._model import Graph, WebModel, as_object
 from builder.export.rules._tables import tables
 
 KEY = "config.json transformers.js_config.use_external_data_format"
@@ -96,8 +96,14 @@ def ranges_fit(model: WebModel) -> Iterator[Hit]:
 
 
 def _promised(model: WebModel, graph: Graph) -> int:
-    """How many files transformers.js fetches for a graph (resolveExternalDataFormat)."""
-    value = model.js_config.get("use_external_data_format")
+    """How many files transformers.js fetches for a graph: on every device, or where only some say it, on those."""
+    devices = as_object(model.js_config.get("device_config")).values()
+    holders = [model.js_config, *(as_object(device) for device in devices)]
+    return max(_count(holder.get("use_external_data_format"), graph) for holder in holders)
+
+
+def _count(value: object, graph: Graph) -> int:
+    """The number for one graph (resolveExternalDataFormat)."""
     if isinstance(value, Mapping):
         value = value.get(graph.name, value.get(graph.session))
     if isinstance(value, str) and value.isascii() and value.isdigit():
