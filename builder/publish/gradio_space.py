@@ -25,7 +25,7 @@ from builder.versions import GENERATOR, GRADIO
 ZERO, CPU = "zero-a10g", "cpu-basic"
 HARDWARE = (ZERO, CPU)
 COST = {
-    ZERO: "ZeroGPU: free accounts may host two such Spaces, paid ones more; each visitor has a daily quota",
+    ZERO: "ZeroGPU: free accounts may host two such Spaces, paid ones more; the GPU is not used",
     CPU: "needs a paid plan (PRO, for organisations Team or Enterprise): Gradio Spaces on cpu-basic are not free",
 }
 SHIPPED = ("*.py", "requirements.txt")

@@ -73,7 +73,7 @@ def test_publish_makes_everything_remembers_it_and_makes_nothing_twice(publisher
     second = publisher.run("publish", "--no-look")
     assert second.done, second.said
     assert not second.answer["changed"]
-    assert "is asleep: the first who asks it wakes it up" in second.answer["checks"][-1]["said"]
+    assert "is asleep: the first who asks it wakes it up" in second.answer["checks"][-2]["said"]
     assert publisher.trees() == before
     assert all(len(written.commits) == 2 for written in hub.written.values())
     look_and_remove(publisher)
