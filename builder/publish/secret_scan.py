@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -58,7 +58,7 @@ SECRETS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
 RULES = {kind: (anchors, re.compile(rule)) for kind, (anchors, rule) in SECRETS.items()}
 BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 SAMPLE = 8192
-CHUNK, OVERLAP = 1 << 24, 1 << 12
+CHUNK, OVERLAP, REACH = 1 << 24, 1 << 12, 1 << 9
 
 
 def scan(files: Iterable[LocalFile], *, token: str | None = None) -> None:
@@ -104,8 +104,18 @@ def _look(path: str, raw: bytes, token: str | None, *, is_text: bool) -> None:
     if token and (at := raw.find(token.encode())) >= 0:
         raise _stop(_where(path, raw, at, is_text), "holds this machine's Hub token")
     for kind, (anchors, rule) in RULES.items():
-        if any(anchor in raw for anchor in anchors) and (found := rule.search(raw)):
-            raise _stop(_where(path, raw, found.start(), is_text), f"holds {kind}")
+        for at in _places(raw, anchors):
+            if found := rule.search(raw, max(0, at - REACH), at + REACH):
+                raise _stop(_where(path, raw, found.start(), is_text), f"holds {kind}")
+
+
+def _places(raw: bytes, anchors: Iterable[bytes]) -> Iterator[int]:
+    """Where one of ``anchors`` stands. Bytes are found a hundred times faster than a rule is tried at each of them."""
+    for anchor in anchors:
+        at = raw.find(anchor)
+        while at >= 0:
+            yield at
+            at = raw.find(anchor, at + 1)
 
 
 def _where(path: str, raw: bytes, at: int, is_text: bool) -> str:

@@ -55,7 +55,7 @@ class Hub:
     was written, ``store`` keeps its contents; ``part_bytes`` is the length from which uploads come in parts.
     ``ports`` are free addresses for Spaces, ``pages`` what was asked of them. ``first_stages`` are those that a Space
     goes through after its first commit, and ``before_commit`` is called once, just before the next commit is looked
-    at. ``weather`` makes requests fail at random.
+    at. ``weather`` makes requests fail at random. ``bare`` are repositories that have no first commit of the Hub's.
     """
 
     store: Store
@@ -79,6 +79,7 @@ class Hub:
     first_stages: list[str] | None = None
     before_commit: Callable[[], None] | None = None
     weather: Weather | None = None
+    bare: set[str] = field(default_factory=set)
     spaces: dict[int, str] = field(default_factory=dict)
 
     def add(self, repo: str, folder: Path, *, branch: str = "main", gated: bool = False, private: bool = False) -> None:
@@ -253,6 +254,8 @@ class Hub:
         gated = "manual" if repository.gated else False
         about = {"id": found["repo"], "sha": commit, "gated": gated, "siblings": siblings}
         if isinstance(repository, WrittenRepository):
+            if repository.id in self.bare and len(repository.commits) == 1:
+                about["sha"] = None
             about["private"] = repository.private
             if repository.kind == "space":
                 about |= {"sdk": repository.sdk, "host": self.host(repository.id)}

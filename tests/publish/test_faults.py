@@ -17,6 +17,7 @@ from tests.publish.conftest import MODEL, OWNER, SERVER, SPACE, TOKEN, Publisher
 
 COMMIT = {"model": f"POST /api/models/{MODEL}/commit", "page": f"POST /api/spaces/{SPACE}/commit"}
 
+BUSY = "Cannot create repo: another conflicting operation is in progress"
 LIMITS = {"ratelimit": '"api";r=0;t=1', "ratelimit-policy": '"fixed window";"api";q=500;w=300'}
 
 FAULTS: dict[str, tuple[Fault, ...]] = {
@@ -42,6 +43,12 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         Fault(pattern=COMMIT["model"], times=1, status=429, headers=LIMITS),
         Fault(pattern=COMMIT["page"], times=2, status=412),
     ),
+    "answers that are none": (
+        Fault(pattern=COMMIT["model"], times=1, status=200, body="{}", late=True),
+        Fault(pattern=COMMIT["page"], times=1, status=200, body="<html>", late=True),
+        Fault(pattern="GET /api/whoami-v2", times=1, status=200, body="{}"),
+        Fault(pattern="POST /api/repos/create", times=1, status=409, body=BUSY),
+    ),
     "everything around": (
         Fault(pattern="POST /api/repos/create", times=1, status=502, late=True),
         Fault(pattern="POST /api/validate-yaml", times=1, status=503),
@@ -56,6 +63,14 @@ LASTING: dict[str, tuple[Fault, str]] = {
     "401": (Fault(pattern="POST .*/commit/", status=401), "refuses this machine's token"),
     "403": (Fault(pattern=COMMIT["page"], status=403, message="no rights"), "may not do that"),
     "402": (Fault(pattern="POST /api/repos/create", status=402), "needs a paid plan"),
+    "another repository is being made": (
+        Fault(pattern="POST /api/repos/create", status=409, body=BUSY),
+        "is busy making another repository",
+    ),
+    "somebody else answers": (
+        Fault(pattern="GET /api/whoami-v2", status=200, body="{}"),
+        "does not answer as the Hub does",
+    ),
     "commits never work": (Fault(pattern=COMMIT["page"], status=500), "failed with status 500"),
     "others always commit first": (Fault(pattern=COMMIT["model"], status=412), "others kept committing"),
     "the build fails": (Fault(pattern="nothing"), "is BUILD_ERROR: the build failed"),
@@ -245,3 +260,11 @@ def test_server_is_made_with_its_model_and_updated_without_another(publisher: Pu
     assert {"app.py", "requirements.txt", "README.md", "manifest.json"} <= set(publisher.tree("space", SERVER))
     assert publisher.apply(fallback="zero-a10g").code == 0
     assert publisher.commits("space", SERVER) == ["initial commit", "Publish the server"]
+
+
+def test_repository_without_any_commit_gets_its_first(publisher: Publisher) -> None:
+    publisher.hub.bare = {MODEL, SPACE}
+    publisher.hub.create("model", MODEL)
+    got = publisher.apply()
+    assert got.code == 0, got.said
+    assert "index.html" in publisher.tree("space", SPACE)
