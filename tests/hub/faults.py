@@ -27,8 +27,8 @@ class Fault:
     """What happens to requests in whose "GET /path" ``pattern`` is found, after the first ``skip`` of them.
 
     They get an answer of ``status`` (with ``body`` and ``headers``), none for ``hang_s``, a body that ends after byte
-    ``cut_at`` of the file, or one whose last byte is wrong; ``drop`` closes the connection in the middle of an answer. ``late`` does
-    what was asked for before it fails, so that only the answer is lost. ``times`` None is always.
+    ``cut_at`` of the file, or one whose last byte is wrong; ``drop`` closes the connection in the middle of an answer.
+    ``late`` does what was asked for before it fails, so that only the answer is lost. ``times`` None is always.
     """
 
     pattern: str
