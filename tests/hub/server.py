@@ -41,6 +41,8 @@ API = re.compile(
 )
 RESOLVE = re.compile(r"/(?P<space>spaces/)?(?P<repo>[^/]+(/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 CDN = re.compile(r"/cdn/(?P<space>spaces/)?(?P<repo>.+)/(?P<commit>[0-9a-f]{40})/(?P<path>.+)")
+PAGE_FILES = 50
+"""How many files of a tree come in one answer: fewer than a site has."""
 HOSTS = 4
 """How many Spaces can have an address of their own."""
 
@@ -197,7 +199,8 @@ class Hub:
             return self._resolve(request, found, token, fault)
         if found := API.fullmatch(raw):
             body = (await request.body()).decode()
-            return self._describe(found, token, set(parse_qs(body)["paths"]) if found["what"] == "paths-info" else None)
+            asked = set(parse_qs(body)["paths"]) if found["what"] == "paths-info" else None
+            return self._describe(found, token, asked, int(request.query_params.get("cursor", 0)))
         return refusal(404)
 
     def _open_page(self, space: WrittenRepository, request: Request) -> Response:
@@ -222,7 +225,7 @@ class Hub:
         own = account is not None and repo.partition("/")[0] in (account.name, *account.orgs)
         return own or (token is not None and repo in self.readers.get(token, ()))
 
-    def _describe(self, found: re.Match[str], token: str | None, asked: set[str] | None) -> Response:
+    def _describe(self, found: re.Match[str], token: str | None, asked: set[str] | None, cursor: int) -> Response:
         repository = self._open(found["repo"], found["kind"].removesuffix("s"), token)
         if isinstance(repository, Response):
             return repository
@@ -248,7 +251,12 @@ class Hub:
             for path, file in files.items()
             if asked is None or path in asked
         ]
-        if found["what"] in ("tree", "paths-info"):
+        if found["what"] == "tree":
+            last = cursor + PAGE_FILES
+            more = f'<{self.address}{found[0]}?recursive=true&expand=false&cursor={last}>; rel="next"'
+            headers = {"link": more} if last < len(told) else {}
+            return JSONResponse([file.json() for file in told[cursor:last]], headers=headers)
+        if found["what"] == "paths-info":
             return JSONResponse([file.json() for file in told])
         siblings = [file.sibling() for file in told]
         gated = "manual" if repository.gated else False
