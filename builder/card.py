@@ -18,7 +18,7 @@ import yaml
 from builder.errors import ModelError
 from builder.licence import is_hub_id, is_research_only
 from builder.manifest import ErrorMeasure, Manifest, file_entry
-from builder.snippets import classify_image, describe_image, embed
+from builder.snippets import TOWERS, classify_image, describe_image, embed
 from builder.versions import TRANSFORMERS_JS
 from builder.webconfig import DEFAULT_TIER
 
@@ -155,7 +155,7 @@ def _use(manifest: Manifest, name: str, *, local: bool) -> Iterable[str]:
     else:
         if "model" in manifest.components:
             yield _code("js", classify_image(name))
-        if {"text_model", "vision_model"} <= set(manifest.components):
+        if manifest.model_type in TOWERS and {"text_model", "vision_model"} <= set(manifest.components):
             yield "For search, texts and pictures as vectors of one space:"
             yield _code("js", embed(manifest, name))
     if local:

@@ -6,11 +6,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}|Bearer\s+[\w.-]{16,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
 """The Hub's tokens, what stands behind ``Bearer``, and JSON Web Tokens, which trusted publishers get."""
 SHORTEST = 8
+LOGINS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC")
+"""How the names of variables begin that hold a token, or say where one is."""
 _secrets: set[str] = set()
+
+
+def without_tokens(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a program that has no business with the Hub: nothing by which it could log in."""
+    return {name: value for name, value in environment.items() if not name.startswith(LOGINS)}
 
 
 def keep_secret(value: str) -> None:

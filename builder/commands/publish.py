@@ -70,9 +70,8 @@ def publish(
 
     def agree(plans: Sequence[Plan]) -> bool:
         show_plans(console, plans, kept=False)
-        if yes or as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            return True
-        return typer.confirm("Publish?", default=True)
+        places = ", ".join(plan.place for plan in plans)
+        return agreed(f"Publish to {places}?", yes=yes, default=True)
 
     result = builder.publish(
         page,
@@ -127,15 +126,25 @@ def _was_said(context: typer.Context, name: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
+def agreed(question: str, *, yes: bool, default: bool) -> bool:
+    """Ask at a terminal, beside the answer of ``--json``; nothing is asked with ``--yes`` or without a terminal."""
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    return typer.confirm(question, default=default, err=True)
+
+
 def show_plans(console: Console, plans: Sequence[Plan], *, kept: bool) -> None:
-    """One table for each target, with what it costs above; with ``kept``, files that stay as they are are in it too."""
+    """The files of each target below what it costs; with ``kept``, those that stay as they are are listed too.
+
+    A path stands last in its line, which is never cut: a terminal may be narrow.
+    """
     for plan in plans:
         console.text(f"{plan.target} {plan.place} ({'exists' if plan.exists else 'new'})")
         console.text(f"  {plan.cost}")
         for note in plan.notes:
             console.text(f"  note: {note}")
-        rows = [(f"  {path}", action, size) for path, action, size in plan.rows() if kept or action != "keep"]
-        if rows:
-            console.table(["  file", "", "size"], rows)
+        for path, action, size in plan.rows():
+            if kept or action != "keep":
+                console.text(f"  {action:6}  {size:>11}  {path}")
         stay = len(plan.changes) - len(plan.pending)
         console.text(f"  {len(plan.pending)} to change, {stay} to keep, {megabytes(plan.upload_bytes)} to send")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -10,12 +9,14 @@ import typer
 
 import builder
 from builder.commands._options import Json, Quiet
+from builder.commands.publish import agreed
 from builder.console import Console
 
 
 def unpublish(
     space: Annotated[
-        str | None, typer.Argument(metavar="[OWNER/NAME]", help="The Space; the one published from here by default.")
+        str | None,
+        typer.Argument(metavar="[OWNER/NAME]", help="The Space, or folder; the one published from here by default."),
     ] = None,
     keep_model: Annotated[bool, typer.Option("--keep-model", help="Leave the model repository.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and change nothing.")] = False,
@@ -23,13 +24,11 @@ def unpublish(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Remove a published page, its server and its model from the Hub."""
+    """Remove a published page, its server and its model from the Hub, or a published folder."""
     console = Console(as_json=as_json, quiet=quiet)
 
     def agree(names: Sequence[str]) -> bool:
-        if yes or as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            return True
-        return typer.confirm(f"Remove {', '.join(names)} for good?", default=False)
+        return agreed(f"Remove {', '.join(names)} for good?", yes=yes, default=False)
 
     result = builder.unpublish(space, keep_model=keep_model, dry_run=dry_run, agree=agree, report=console.progress)
     for name in result.repositories:

@@ -26,6 +26,7 @@ from types import FrameType
 from builder.errors import FallbackError
 from builder.manifest import read_manifest
 from builder.paths import spaces
+from builder.redaction import without_tokens
 
 HOST = "127.0.0.1"
 FIRST_PORT = 7860
@@ -99,7 +100,7 @@ def running_app(
 
 
 def _environment(model_dir: Path, port: int, scratch: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    kept = {name: value for name, value in without_tokens(os.environ).items() if not name.startswith(OURS)}
     return {
         **kept,
         "MODEL_DIR": str(model_dir.resolve()),

@@ -58,7 +58,8 @@ def _size(size_bytes: int) -> str:
 class Applied:
     """What a target has come to. ``commit`` is its state now, ``previous`` the one before (None: there was none).
 
-    ``made`` tells whether this run created it, ``address`` where it is looked at.
+    ``made`` tells whether this run created it, ``address`` where it is looked at; ``host`` is the address of a Space's
+    own, where the Hub has told it.
     """
 
     target: str
@@ -68,6 +69,12 @@ class Applied:
     previous: str | None
     changed: bool
     made: bool
+    host: str | None = None
+
+
+def silent(line: str) -> None:
+    """A report that nobody reads."""
+    del line
 
 
 class Target(Protocol):

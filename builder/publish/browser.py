@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from builder.browsers import find_chromium
+from builder.redaction import without_tokens
 
 SIZE = (1280, 720)
 GOOD, BAD = frozenset({"ready", "running", "paused", "done"}), frozenset({"error"})
@@ -164,6 +165,7 @@ def _started(executable: str, flags: tuple[str, ...]) -> Iterator[_Pipe]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(commands, answers),
+            env=without_tokens(os.environ),
         )
         os.close(commands)
         os.close(answers)

@@ -6,6 +6,7 @@ A host must send each file with its type; what else it should send is returned b
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +33,7 @@ class Folder:
         Raises:
             PublishError: the folder holds files that no earlier run wrote.
         """
-        there = {p.relative_to(self.path).as_posix(): p for p in self.path.rglob("*") if p.is_file() or p.is_symlink()}
-        foreign = sorted(set(there) - _listed(self.path / FILE_NAME))
-        if foreign:
-            raise PublishError(
-                f"{self.path} holds files of yours that would be lost: {', '.join(foreign[:5])}",
-                hint="give another folder with --folder",
-            )
+        there = self._there("give another folder with --folder")
         wanted = {file.path: file for file in self.files}
         changes = [
             Change(path=path, action=_action(there.get(path), file), size_bytes=file.size_bytes)
@@ -50,6 +45,31 @@ class Folder:
         ]
         exists = self.path.exists()
         return Plan(target="folder", place=str(self.path), exists=exists, changes=(*changes, *stale), cost=COST)
+
+    def _there(self, hint: str) -> dict[str, Path]:
+        """Path → file of what an earlier run wrote."""
+        there = {p.relative_to(self.path).as_posix(): p for p in self.path.rglob("*") if p.is_file() or p.is_symlink()}
+        foreign = sorted(set(there) - _listed(self.path / FILE_NAME))
+        if foreign:
+            raise PublishError(
+                f"{self.path} holds files of yours that would be lost: {', '.join(foreign[:5])}", hint=hint
+            )
+        return there
+
+    def remove(self) -> None:
+        """Take the whole folder away.
+
+        Raises:
+            PublishError: it holds files that no run wrote, or cannot be removed.
+        """
+        self._there("move them to another folder first")
+        try:
+            if self.path.exists():
+                shutil.rmtree(self.path)
+        except OSError as error:
+            raise PublishError(
+                f"{self.path} cannot be removed: {(error.strerror or str(error)).lower()}", hint="remove it by hand"
+            ) from error
 
     def apply(self, report: Report) -> Applied:
         plan = self.plan()

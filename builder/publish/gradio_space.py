@@ -25,7 +25,7 @@ from builder.versions import GENERATOR, GRADIO
 ZERO, CPU = "zero-a10g", "cpu-basic"
 HARDWARE = (ZERO, CPU)
 COST = {
-    ZERO: "ZeroGPU: free accounts may host two such Spaces, paid ones more; each visitor has a daily quota",
+    ZERO: "ZeroGPU: free accounts may host two such Spaces, paid ones more; the GPU is not used",
     CPU: "needs a paid plan (PRO, for organisations Team or Enterprise): Gradio Spaces on cpu-basic are not free",
 }
 SHIPPED = ("*.py", "requirements.txt")
@@ -70,10 +70,17 @@ class GradioSpace:
             RefusedError: the account may not have it.
             PublishError: anything else.
         """
-        made = self.repository.head() is None
+        there_now = self.repository.head()
+        self.repository.check_usable(there_now, sdk="gradio")
+        made = there_now is None
         if made:
             report(f"creating the Gradio Space {self.repository.id} on {self.hardware}")
-            self._create()
+            self.repository.create(
+                refused=lambda error: _refused(self.hardware, error),
+                space_sdk="gradio",
+                space_hardware=self.hardware,
+                space_variables=[{"key": name, "value": value} for name, value in self.variables.items()],
+            )
         there = self._variables()
         session, space = self.repository.session, self.repository.id
         for name, value in self.variables.items():
@@ -92,27 +99,8 @@ class GradioSpace:
             previous=commit.previous if not made else None,
             changed=commit.changed or there != dict(self.variables),
             made=made,
+            host=head.host if head is not None else None,
         )
-
-    def _create(self) -> None:
-        api, space = self.repository.session.api, self.repository.id
-
-        def step() -> None:
-            try:
-                api.create_repo(
-                    space,
-                    repo_type="space",
-                    space_sdk="gradio",
-                    space_hardware=self.hardware,  # type: ignore[arg-type]
-                    space_variables=[{"key": name, "value": value} for name, value in self.variables.items()],
-                    exist_ok=True,
-                )
-            except HfHubHTTPError as error:
-                if error.response.status_code in (402, 403):
-                    raise _refused(self.hardware, error) from None
-                raise
-
-        self.repository.session.attempt(f"creating {space}", step)
 
     def _variables(self) -> dict[str, str]:
         session, space = self.repository.session, self.repository.id

@@ -45,7 +45,7 @@ class ModelRepo:
         made = self.repository.head() is None
         if made:
             report(f"creating the model repo {self.repository.id}")
-            self.repository.create(private=False)
+            self.repository.create()
         commit = self.repository.put(list(self.files), message="Publish the web model")
         return Applied(
             target="model repo",

@@ -7,6 +7,7 @@ token. builder/hub/problems.py has the words for reading.
 from __future__ import annotations
 
 import json
+import re
 
 import httpx2
 from huggingface_hub import constants
@@ -16,14 +17,21 @@ from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-d
 from builder.errors import PublishError
 from builder.redaction import redact
 
-FAILURES: tuple[type[Exception], ...] = (httpx2.HTTPError, OSError, RuntimeError, ValueError)
+FAILURES: tuple[type[Exception], ...] = (httpx2.HTTPError, OSError, RuntimeError, ValueError, KeyError, TypeError)
 """What a call of huggingface_hub or hf_xet may raise: most is OSError, hf_xet's own are RuntimeErrors and
-ConnectionErrors, an answer that should be JSON and is none is a ValueError."""
+ConnectionErrors, an answer that should be JSON and is none is a ValueError, one that lacks something a KeyError."""
+LIBRARIES = ("huggingface_hub", "hf_xet")
+REFUSED = re.compile(r"\b40[13] (?:Unauthorized|Forbidden)\b")
+"""How hf_xet quotes a status: it tells refusals only in words, in which any number may stand."""
 PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 STALE = 412
 LONGEST_WAIT_S = 300.0
 AGAIN = "run the command again: it goes on where it stopped"
 TOKENS = "https://huggingface.co/settings/tokens"
+
+
+class BusyError(RuntimeError):
+    """The Hub does what was asked for only after something else."""
 
 
 def root_of(error: Exception) -> Exception:
@@ -42,6 +50,19 @@ def status_of(error: Exception) -> int | None:
     return int(root.response.status_code) if isinstance(root, HfHubHTTPError) else None
 
 
+def is_bug(error: Exception) -> bool:
+    """Tell whether a KeyError or TypeError is this program's own: the Hub's answers are read in its libraries."""
+    trace, module = error.__traceback__, ""
+    while trace is not None:
+        module, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
+    return isinstance(error, KeyError | TypeError) and module.partition(".")[0] not in LIBRARIES
+
+
+def is_odd(error: Exception) -> bool:
+    """Tell whether the answer is none that the Hub gives: a proxy's or a failing server's page."""
+    return isinstance(error, json.JSONDecodeError | KeyError | TypeError)
+
+
 def is_passing(error: Exception) -> bool:
     """Tell whether the same request may well succeed a moment later."""
     error = root_of(error)
@@ -50,10 +71,10 @@ def is_passing(error: Exception) -> bool:
     status = status_of(error)
     if status is not None:
         return status in PASSING or status == STALE
-    if isinstance(error, ValueError):
-        return isinstance(error, json.JSONDecodeError)  # a proxy's or a failing server's page
+    if is_odd(error):
+        return True
     if isinstance(error, httpx2.TransportError | ConnectionError | RuntimeError):
-        return "401" not in str(error) and "403" not in str(error)  # hf_xet tells refusals only in words
+        return not REFUSED.search(str(error))
     return False
 
 
@@ -79,8 +100,12 @@ def in_short(error: Exception) -> str:
         return "too many requests"
     if status is not None:
         return f"the Hub failed with status {status}"
+    if isinstance(error, BusyError):
+        return str(error)
     if isinstance(error, httpx2.TimeoutException):
         return "the Hub did not answer in time"
+    if is_odd(error):
+        return "the answer was none of the Hub's"
     return "the connection was cut off"
 
 
@@ -102,8 +127,12 @@ def _words(error: Exception, doing: str) -> tuple[str, str]:
         return f"{constants.ENDPOINT} cannot be reached for {doing}", "check the connection, HF_ENDPOINT, HTTPS_PROXY"
     if isinstance(error, httpx2.TimeoutException):
         return f"{constants.ENDPOINT} did not answer in time while {doing}", AGAIN
+    if isinstance(error, BusyError):
+        return f"{doing} was not possible: {error}", "try again in a few minutes"
     if isinstance(error, httpx2.HTTPError | ConnectionError | RuntimeError):
         return f"{doing} was cut off: {_first_line(error)}", AGAIN
+    if is_odd(error):
+        return f"{constants.ENDPOINT} does not answer as the Hub does while {doing}", f"check HF_ENDPOINT; {AGAIN}"
     if isinstance(error, ValueError):
         return (
             f"the Hub does not take what was sent while {doing}: {_first_line(error)}",

@@ -22,6 +22,9 @@ FORMAT = 1
 class Publication:
     """One published page. ``made`` are the repositories that a run created, as in "space owner/name".
 
+    ``site`` is the folder that was given in the page's place, ``is_repo_named`` tells whether ``model_repo`` was named
+    or goes by the model's name.
+
     ``space``, ``model_repo`` and ``server_space`` are Hub ids, ``server`` is the fallback's address; ``commit``,
     ``model_commit`` and ``server_commit`` are what the last run left there, ``previous`` the Space's commit before.
     ``model``, ``fallback`` and the others are the options that the next run takes over.
@@ -29,8 +32,10 @@ class Publication:
 
     page: str
     space: str
+    site: str | None = None
     model: str | None = None
     model_repo: str | None = None
+    is_repo_named: bool = False
     fallback: str = "auto"
     private: bool = False
     title: str | None = None
@@ -50,12 +55,14 @@ class LocalCopy:
     """A page that was written to a folder of this machine.
 
     ``folder`` is relative to the project's where it lies below it, ``manifest`` the SHA-256 of the manifest.json that
-    the last run left there; ``model``, ``server`` and ``title`` are the options that the next run takes over.
+    the last run left there; ``site`` is the folder that was given in the page's place; ``model``, ``server`` and
+    ``title`` are the options that the next run takes over.
     """
 
     folder: str
     page: str
     manifest: str
+    site: str | None = None
     model: str | None = None
     server: str | None = None
     title: str | None = None
@@ -140,6 +147,12 @@ def forget(folder: Path, space: str) -> None:
     """Strike a publication out."""
     published, copies = _read(folder)
     _write(folder, {name: entry for name, entry in published.items() if name != space}, copies)
+
+
+def forget_copy(folder: Path, name: str) -> None:
+    """Likewise of what went to a folder."""
+    published, copies = _read(folder)
+    _write(folder, published, {other: copy for other, copy in copies.items() if other != name})
 
 
 def _write(folder: Path, published: Mapping[str, Publication], copies: Mapping[str, LocalCopy]) -> None:

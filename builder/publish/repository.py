@@ -7,19 +7,19 @@ deletes in the first. What is deleted is only what an earlier run published: pat
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, RepoFile
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
 from builder.errors import PublishError
 from builder.manifest import FILE_NAME
 from builder.publish._contract import Change
 from builder.publish.files import LocalFile
-from builder.publish.session import Session
+from builder.publish.session import Session, busy_as_error
 
 Kind = Literal["model", "space"]
 OF_THE_HUB = frozenset({".gitattributes", "README.md"})
@@ -42,9 +42,12 @@ class Remote:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The newest state of a repository. ``listed`` are the paths that its own manifest.json names."""
+    """The newest state of a repository. ``listed`` are the paths that its own manifest.json names.
 
-    commit: str
+    ``commit`` is None where nobody has committed anything yet.
+    """
+
+    commit: str | None
     files: Mapping[str, Remote]
     listed: frozenset[str] = frozenset()
     has_manifest: bool = False
@@ -56,21 +59,29 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class Commit:
-    """The state after a commit, and the one before."""
+    """The state after a commit, and the one before; None: there was none."""
 
-    oid: str
+    oid: str | None
     previous: str | None
     changed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repository:
-    """``ours`` are paths that belong to this tool besides those which the manifest there lists."""
+    """``ours`` are paths that belong to this tool besides those which the manifest there lists.
+
+    ``note`` is told, as in "space owner/name", what is about to be made (True), and that it could not be (False).
+    """
 
     session: Session
     id: str
     kind: Kind
     ours: frozenset[str] = field(default_factory=frozenset)
+    note: Callable[[str, bool], None] | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {self.id}"
 
     @property
     def address(self) -> str:
@@ -91,9 +102,9 @@ class Repository:
             info = api.repo_info(self.id, repo_type=self.kind)
         except RepositoryNotFoundError:
             return None
-        commit = str(info.sha)
-        files = self._tree(commit)
-        listed = self._listed(commit) if FILE_NAME in files else None
+        commit = info.sha
+        files = self._tree(commit) if commit is not None else {}
+        listed = self._listed(commit) if commit is not None and FILE_NAME in files else None
         return Head(
             commit=commit,
             files=files,
@@ -180,22 +191,41 @@ class Repository:
         stale = sorted((set(there) & listed) - set(local))
         return [*found, *(Change(path=p, action="delete", size_bytes=there[p].size_bytes) for p in stale)]
 
-    def create(self, *, private: bool, **options: object) -> None:
-        """Make it, unless it is there; ``options`` are those of `HfApi.create_repo` for Spaces.
+    def create(
+        self,
+        *,
+        private: bool = False,
+        refused: Callable[[HfHubHTTPError], PublishError] | None = None,
+        **options: object,
+    ) -> None:
+        """Make it; ``options`` are those of `HfApi.create_repo` for Spaces, ``refused`` has words for 402 and 403.
 
         Raises:
             PublishError: the account may not.
         """
-        self.session.attempt(
-            f"creating {self.id}",
-            lambda: self.session.api.create_repo(
-                self.id,
-                repo_type=self.kind,
-                private=private,
-                exist_ok=True,
-                **options,  # type: ignore[arg-type]
-            ),
-        )
+
+        def step() -> None:
+            try:
+                with busy_as_error():
+                    self.session.api.create_repo(
+                        self.id,
+                        repo_type=self.kind,
+                        private=private,
+                        exist_ok=True,
+                        **options,  # type: ignore[arg-type]
+                    )
+            except HfHubHTTPError as error:
+                if refused is not None and error.response.status_code in (402, 403):
+                    raise refused(error) from None
+                raise
+
+        note = self.note or _forget
+        note(self.name, True)
+        try:
+            self.session.attempt(f"creating {self.id}", step)
+        except PublishError:
+            note(self.name, False)
+            raise
 
     def put(self, files: list[LocalFile], *, message: str) -> Commit:
         """Bring the repository to ``files`` in one commit, or in none where nothing differs.
@@ -206,7 +236,7 @@ class Repository:
         Raises:
             PublishError: the Hub refuses, or keeps failing. Then the repository is as it was, or as it should be.
         """
-        before: list[str] = []
+        before: list[str | None] = []
 
         def step() -> Commit:
             head = self._head()
@@ -271,8 +301,13 @@ class Repository:
         )
 
     @staticmethod
-    def _outcome(oid: str, before: str) -> Commit:
+    def _outcome(oid: str | None, before: str | None) -> Commit:
         return Commit(oid=oid, previous=before if oid != before else None, changed=oid != before)
+
+
+def _forget(name: str, is_made: bool) -> None:
+    """For repositories that nobody keeps account of."""
+    del name, is_made
 
 
 def _paths(value: object) -> Iterable[str]:

@@ -34,13 +34,19 @@ CONFIG = re.compile(r'<script type="application/json" id="page-config">(.*?)</sc
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A page and its web model. ``model`` and ``title`` are those of the site that was given in a page's place."""
+    """A page and its web model. The others are of the ``site`` that was given in a page's place.
+
+    ``title``, ``server``, ``index`` and ``photos_url`` are what it was built with, as `build` takes them.
+    """
 
     page: str
     folder: Path
     manifest: Manifest
-    model: str | None = None
+    site: Path | None = None
     title: str | None = None
+    server: str | None = None
+    index: Path | None = None
+    photos_url: str | None = None
 
 
 def prepare(page_or_dir: str, model: str | None, report: Report) -> Prepared:
@@ -49,12 +55,25 @@ def prepare(page_or_dir: str, model: str | None, report: Report) -> Prepared:
     Raises:
         BuilderError: no such page or model, or a verb failed.
     """
-    site = Path(page_or_dir)
-    if "/" in page_or_dir or (site.is_dir() and (site / FILE_NAME).is_file()):
-        return _from_site(site)
+    if _is_site(page_or_dir):
+        return _from_site(Path(page_or_dir))
     page = find_page(page_or_dir, web_template()).slug
     folder = _model_folder(model or default_models().get(page), page, report)
     return Prepared(page=page, folder=folder, manifest=read_manifest(folder))
+
+
+def page_of(page_or_dir: str) -> str:
+    """The page that is meant: itself, or what a site was built of; what is neither is told by `prepare`."""
+    try:
+        record = json.loads((Path(page_or_dir) / FILE_NAME).read_text(encoding="utf-8"))
+        return str(record["page"]) if _is_site(page_or_dir) else page_or_dir
+    except (OSError, ValueError, KeyError, TypeError):
+        return page_or_dir
+
+
+def _is_site(page_or_dir: str) -> bool:
+    site = Path(page_or_dir)
+    return "/" in page_or_dir or (site.is_dir() and (site / FILE_NAME).is_file())
 
 
 def _from_site(site: Path) -> Prepared:
@@ -64,7 +83,12 @@ def _from_site(site: Path) -> Prepared:
         page = str(record["page"])
         (name,) = (path.name for path in (site / "models").iterdir() if path.is_dir())
         found = CONFIG.search((site / "index.html").read_text(encoding="utf-8"))
-        title = str(json.loads(found[1])["title"]) if found is not None else None
+        config = json.loads(found[1]) if found is not None else {}
+        title = str(config["title"]) if "title" in config else None
+        server = str(config["server"]["url"]) if config.get("server") else None
+        collection = config.get("collection") or {}
+        index = _inside(site, str(collection["index"])) if collection else None
+        photos_url = collection.get("photos_url")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PublishError(
             f"{site} is no site of this tool", hint="give a page, or the folder that `webgpu-demo build` made"
@@ -77,7 +101,23 @@ def _from_site(site: Path) -> Prepared:
             f"{site} does not carry its model: {missing[0]} is not there",
             hint=f"name the page and the model instead: webgpu-demo publish {page} --model DIR",
         )
-    return Prepared(page=page, folder=folder, manifest=manifest, model=str(folder), title=title)
+    return Prepared(
+        page=page,
+        folder=folder,
+        manifest=manifest,
+        site=site,
+        title=title,
+        server=server,
+        index=index,
+        photos_url=photos_url,
+    )
+
+
+def _inside(site: Path, name: str) -> Path:
+    path = site / name
+    if not path.resolve().is_relative_to(site.resolve()) or not path.is_file():
+        raise ValueError(f"{name} is not in the site")
+    return path
 
 
 def _model_folder(model: str | None, page: str, report: Report) -> Path:

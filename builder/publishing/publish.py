@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from builder.errors import PublishError
 from builder.paths import web_template
-from builder.publish._contract import Applied, Plan, Report
+from builder.publish._contract import Applied, Plan, Report, silent
 from builder.publish.gradio_space import RefusedError
 from builder.publish.live import require
-from builder.publish.remembered import Publication, remember
 from builder.publish.session import open_session
+from builder.publishing.ledger import Ledger, open_ledger
 from builder.publishing.outcome import Agree, Published
 from builder.publishing.prepare import prepare
-from builder.publishing.request import AUTO, Options, check_form, remembered, resolve
+from builder.publishing.request import AUTO, NONE, Options, check_form, remembered, resolve, with_server
 from builder.publishing.steps import Steps
 from builder.publishing.to_folder import find_copy, publish_to_folder
 from builder.site.page import find_page
@@ -53,7 +53,7 @@ def publish(
     Raises:
         BuilderError: no token, a refusal, a failed verb, a secret in a file, or a page that does not come up.
     """
-    say = report or _silent
+    say = report or silent
     options = Options(
         page=page,
         space=space,
@@ -74,6 +74,8 @@ def publish(
         session = stack.enter_context(open_session(say))
         request = resolve(options, earlier, session)
         ready = prepare(request.page, request.model, say)
+        if options.fallback is None and ready.server is not None:
+            request = with_server(request, ready.server)
         if request.fallback == AUTO and not find_page(ready.page, web_template()).server:
             request = replace(request, hardware=None)
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="webgpu-demo-publish-")))
@@ -81,97 +83,52 @@ def publish(
         plans = steps.plan()
         if dry_run or (agree is not None and not agree(plans)):
             return Published(plans=plans, done=False)
-        entry = _first_entry(steps, plans, here)
-        model_done = steps.publish_model()
-        if model_done is not None:
-            entry = _note(here, entry, model_repo=model_done.place, model_commit=model_done.commit)
-        server, server_note = request.server, ""
-        server_done: Applied | None = None
-        try:
-            server_done = steps.publish_server(model_done)
-        except RefusedError as refused:
-            server_note = f"{refused.message}; {refused.hint}"
-            say(server_note)
-            unmade = tuple(name for name in entry.made if name != f"space {request.server_space}")
-            entry = replace(entry, server_space=None, made=unmade)
-        if server_done is not None:
-            server = server_done.address
-            entry = _note(here, entry, server_space=server_done.place, server_commit=server_done.commit)
-        page_done = steps.publish_page(model_done, server)
-        entry = _note(
-            here,
-            entry,
-            previous=page_done.previous or entry.previous,
-            commit=page_done.commit,
-            address=page_done.address,
-            server=server,
-        )
-        say(page_done.address)
-        checks = steps.check(page_done, model_done, wait_s=wait_s)
-        restored = steps.roll_back(page_done) if rollback and any(check.ok is False for check in checks) else None
-        if restored is not None:
-            _note(here, entry, commit=restored)
-        require(checks, page_done.address, is_restored=restored is not None)
-        if server_done is not None:
-            checks = (*checks, steps.check_server(server_done, wait_s=wait_s))
-        changed = any(done.changed for done in (model_done, server_done, page_done) if done is not None)
-        return Published(
-            plans=plans,
-            done=True,
-            changed=changed,
-            address=page_done.address,
-            hub_page=f"{session.endpoint}/spaces/{request.space}",
-            model_repo=model_done.place if model_done else None,
-            server=server,
-            server_note=server_note,
-            commit=page_done.commit,
-            checks=checks,
-        )
+        ledger = open_ledger(here, request, ready, steps.model_repo)
+        return _publish(replace(steps, note=ledger.note_made), plans, ledger, rollback=rollback, wait_s=wait_s)
 
 
-def _first_entry(steps: Steps, plans: Sequence[Plan], here: Path) -> Publication:
-    """Note what is about to be made before anything is, so that `unpublish` knows it after an interruption too."""
-    request = steps.request
-    new = tuple(f"{_kind(plan.target)} {plan.place}" for plan in plans if not plan.exists)
-    entry = Publication(
-        page=steps.ready.page,
-        space=request.space,
-        model=request.model or steps.ready.model,
-        model_repo=steps.model_repo,
-        fallback=request.fallback,
-        private=request.private,
-        title=request.title or steps.ready.title,
-        threads=request.threads,
-        server_space=request.server_space if request.hardware is not None else None,
-        made=new,
+def _publish(steps: Steps, plans: tuple[Plan, ...], ledger: Ledger, *, rollback: bool, wait_s: float) -> Published:
+    """Do what was planned, and look at what has come of it."""
+    model = steps.publish_model()
+    if model is not None:
+        ledger.note(model_repo=model.place, model_commit=model.commit)
+    server, note = _publish_server(steps, model, ledger)
+    address = server.address if server is not None else steps.request.server
+    page = steps.publish_page(model, address)
+    previous = page.previous or ledger.entry.previous
+    ledger.note(previous=previous, commit=page.commit, address=page.address, server=address)
+    steps.report(page.address)
+    checks = steps.check(page, model, wait_s=wait_s)
+    restored = steps.roll_back(page) if rollback and any(check.ok is False for check in checks) else None
+    if restored is not None:
+        ledger.note(commit=restored)
+    require(checks, page.address, is_restored=restored is not None)
+    if server is not None:
+        checks = (*checks, *steps.check_server(server, model, wait_s=wait_s))
+    return Published(
+        plans=plans,
+        done=True,
+        changed=any(done.changed for done in (model, server, page) if done is not None),
+        address=page.address,
+        hub_page=f"{steps.session.endpoint}/spaces/{page.place}",
+        model_repo=model.place if model else None,
+        server=address,
+        server_note=note,
+        commit=page.commit,
+        checks=checks,
     )
-    old = request.earlier
-    if old is not None and old.space == request.space:
-        entry = replace(
-            old,
-            page=entry.page,
-            model=entry.model,
-            model_repo=entry.model_repo,
-            fallback=entry.fallback,
-            private=entry.private,
-            title=entry.title,
-            threads=entry.threads,
-            server_space=entry.server_space or old.server_space,
-            made=tuple(dict.fromkeys((*old.made, *new))),
-        )
-    remember(here, entry)
-    return entry
 
 
-def _note(here: Path, entry: Publication, **values: str | None) -> Publication:
-    entry = replace(entry, **values)  # type: ignore[arg-type]
-    remember(here, entry)
-    return entry
-
-
-def _kind(target: str) -> str:
-    return "model" if target == "model repo" else "space"
-
-
-def _silent(line: str) -> None:
-    del line
+def _publish_server(steps: Steps, model: Applied | None, ledger: Ledger) -> tuple[Applied | None, str]:
+    """The server is an addition: whatever keeps it from being there, the page goes on without; the text says why."""
+    try:
+        server = steps.publish_server(model)
+    except PublishError as error:
+        note = f"{error.message}; {error.hint}"
+        steps.report(note)
+        if isinstance(error, RefusedError):  # asked for again only when somebody says so
+            ledger.note(fallback=NONE)
+        return None, note
+    if server is not None:
+        ledger.note(server_space=server.place, server_commit=server.commit)
+    return server, ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ from builder.errors import PublishError, did_you_mean
 from builder.publish.gradio_space import HARDWARE, ZERO
 from builder.publish.remembered import Publication, find
 from builder.publish.session import Session
+from builder.publishing.prepare import page_of
 
 AUTO, NONE = "auto", "none"
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
@@ -34,12 +35,17 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be done. ``hardware`` None: no Gradio Space; ``server`` is the address of somebody's own fallback."""
+    """What is to be done. ``hardware`` None: no Gradio Space; ``server`` is the address of somebody's own fallback.
+
+    ``model_repo``, ``title`` and the like are those that somebody named, now or in the run before, ``is_repo_named``
+    says so of the first; ``earlier`` is what that run noted of the same Space.
+    """
 
     page: str
     space: str
     model: str | None
     model_repo: str | None
+    is_repo_named: bool
     fallback: str
     hardware: str | None
     server: str | None
@@ -55,8 +61,7 @@ class Request:
 
 def remembered(options: Options, folder: Path) -> Publication | None:
     """What an earlier run noted about the same thing."""
-    is_site = options.page is not None and (Path(options.page) / "manifest.json").is_file()
-    return find(folder, page=None if is_site else options.page, space=options.space)
+    return find(folder, page=page_of(options.page) if options.page is not None else None, space=options.space)
 
 
 def check_form(options: Options) -> None:
@@ -79,7 +84,11 @@ def resolve(options: Options, earlier: Publication | None, session: Session) -> 
         PublishError: the page or the Space is not named, a name or the fallback is none, or the account may not write
             there.
     """
-    page = options.page or (earlier.page if earlier else None)
+    # What was said of another page, in the same Space, says nothing of this one.
+    same = earlier if earlier and (options.page is None or page_of(options.page) == earlier.page) else None
+    page = options.page or (same.page if same else None)
+    if same and same.site and page == same.page and options.model is None:
+        page = same.site
     if page is None:
         raise PublishError(
             "what is to be published is not named", hint="webgpu-demo publish camera-caption --space NAME"
@@ -90,22 +99,38 @@ def resolve(options: Options, earlier: Publication | None, session: Session) -> 
             "where it is to be published is not named", hint=f"give --space {session.account}/a-name-for-it"
         )
     private = earlier.private if options.private is None and earlier else bool(options.private)
-    fallback = options.fallback or (earlier.fallback if earlier else AUTO)
+    if private and options.model_repo:
+        raise PublishError(
+            "a private page carries its model itself: there is no model repository",
+            hint="leave --model-repo out, or --private",
+        )
+    fallback = options.fallback or (same.fallback if same else AUTO)
     hardware, server = _fallback(fallback, private)
-    model_repo = options.model_repo or (earlier.model_repo if earlier else None)
+    model_repo = options.model_repo or (same.model_repo if same and same.is_repo_named else None)
     return Request(
         page=page,
         space=_repository(space, session),
-        model=options.model or (earlier.model if earlier else None),
+        model=options.model or (same.model if same else None),
         model_repo=None if private or model_repo is None else _repository(model_repo, session),
+        is_repo_named=model_repo is not None,
         fallback=fallback,
         hardware=hardware,
         server=server,
         private=private,
-        title=options.title or (earlier.title if earlier else None),
-        threads=earlier.threads if options.threads is None and earlier else bool(options.threads),
+        title=options.title or (same.title if same else None),
+        threads=same.threads if options.threads is None and same else bool(options.threads),
         earlier=earlier,
     )
+
+
+def with_server(request: Request, address: str) -> Request:
+    """The same with the server that a site was built with.
+
+    Raises:
+        PublishError: the page is private.
+    """
+    hardware, server = _fallback(address, request.private)
+    return replace(request, fallback=address, hardware=hardware, server=server)
 
 
 def default_model_repo(request: Request, model: str) -> str:
@@ -143,7 +168,7 @@ def _check_name(name: str) -> tuple[str, str]:
 
 
 def _repository(name: str, session: Session) -> str:
-    """owner/name, of an owner whom this account may write for.
+    """owner/name. Whether the account may write there is for the Hub to say: it need not name every organisation.
 
     Raises:
         PublishError: it is none.
@@ -151,8 +176,5 @@ def _repository(name: str, session: Session) -> str:
     owner, last = _check_name(name)
     owner = owner or session.account
     if owner not in session.owners:
-        raise PublishError(
-            f"the account {session.account} is not in {owner}, and cannot publish there",
-            hint=did_you_mean(owner, session.owners),
-        )
+        session.report(f"the Hub does not name {owner} as one of {session.account}'s organisations, and may refuse")
     return f"{owner}/{last}"

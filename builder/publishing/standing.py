@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.manifest import FILE_NAME, file_sha256
-from builder.publish._contract import Report
+from builder.publish._contract import Report, silent
 from builder.publish.remembered import LocalCopy, Publication, find_space, read_all, read_copies
 from builder.publish.repository import Kind, Repository
 from builder.publish.session import Session, open_session
@@ -51,7 +51,7 @@ def status(space: str | None = None, *, report: Report | None = None) -> tuple[S
     states = [_state_of_copy(here, copy) for copy in copies]
     if not entries:
         return tuple(states)
-    with open_session(report or _silent, needs_token=False) as session:
+    with open_session(report or silent, needs_token=False) as session:
         return (
             *(_state(session, kind, place, entry) for entry in entries for kind, place in places_of(entry)),
             *states,
@@ -98,7 +98,3 @@ def _state_of_copy(here: Path, copy: LocalCopy) -> State:
         commit=commit,
         noted=copy.manifest,
     )
-
-
-def _silent(line: str) -> None:
-    del line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from builder.manifest import FILE_NAME, FileEntry, Manifest, file_entry, parse
 from builder.paths import web_template
 from builder.publish import live
 from builder.publish._contract import Applied, Plan, Report
+from builder.publish.arrival import PAUSES_S, check_files, model_origins
 from builder.publish.browser import BrowserError, find_browser, look
 from builder.publish.files import LocalFile, from_folder
 from builder.publish.gradio_space import REPO, REVISION, GradioSpace, program_files, render_server_readme, with_manifest
@@ -35,7 +36,6 @@ HUB_ORIGINS = (HUB, "https://*.hf.co")
 """Where the Hub keeps large files: https://huggingface.co/.well-known/meta.json names hosts below these."""
 PICTURE_S, SETTLE_S = 90.0, 4.0
 LOOK_S = 240.0
-PAUSES_S = (2, 5, 10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,7 @@ class Steps:
     """``work`` is a folder for what is built on the way; ``look`` allows to open a browser.
 
     ``built`` are the sites made so far, by the model's commit and the server's address; the last one is published.
+    ``note`` is told what repositories are about to be made (repository.py).
     """
 
     session: Session
@@ -52,6 +53,7 @@ class Steps:
     look: bool
     report: Report
     built: dict[tuple[str | None, str | None], BuiltSite] = field(default_factory=dict)
+    note: Callable[[str, bool], None] | None = None
 
     @cached_property
     def shipped(self) -> Manifest:
@@ -70,7 +72,7 @@ class Steps:
         return self.request.title or self.ready.title or find_page(self.ready.page, web_template()).title
 
     def plan(self) -> tuple[Plan, ...]:
-        """Look at all targets; every file is scanned for secrets.
+        """Look at all targets; every file is scanned for secrets. A server that cannot be is left out, with a note.
 
         Raises:
             PublishError: a place holds other things, or a file a secret.
@@ -82,15 +84,18 @@ class Steps:
             head = model.repository.head()
             commit = head.commit if head is not None and not plans[-1].pending else UNKNOWN
             scan(model.files, token=self.session.token)
-        server = self.request.server
+        server, notes = self.request.server, list[str]()
         if (space := self._server(commit)) is not None:
-            plans.append(space.plan())
             scan(space.files, token=self.session.token)
-            there = space.repository.head()
-            server = there.host if there is not None and there.host else _guess_host(space.repository.id)
+            try:
+                plans.append(space.plan())
+                there = space.repository.head()
+                server = there.host if there is not None and there.host else _guess_host(space.repository.id)
+            except PublishError as error:
+                notes.append(f"there will be no server: {error.message}")
         page = self._page(commit, server)
-        scan([*page.files, page.card], token=self.session.token)
-        return (*plans, page.plan())
+        scan([*page.files, page.card(None)], token=self.session.token)
+        return (*plans, replace(page.plan(), notes=tuple(notes)))
 
     def publish_model(self) -> Applied | None:
         model = self._model()
@@ -101,67 +106,70 @@ class Steps:
         return None if space is None else space.apply(self.report)
 
     def publish_page(self, model: Applied | None, server: str | None) -> Applied:
-        space = self._space()
-        made = space.head() is None
-        if made:
-            self.report(f"creating the static Space {space.id}")
-            space.create(private=self.request.private, space_sdk="static")
-        page = self._page(model.commit if model is not None else None, server)
-        return replace(page.apply(self.report), made=made)
+        return self._page(model.commit if model is not None else None, server).apply(self.report)
 
     def check(self, page: Applied, model: Applied | None, *, wait_s: float) -> tuple[live.Check, ...]:
         """Look at the page as its visitors get it."""
-        space = Repository(session=self.session, id=self.request.space, kind="space")
-        checks = [live.wait_for_stage(space, seconds=wait_s, report=self.report)]
+        space = self._space()
+        stage = live.attempt("stage", lambda: live.wait_for_stage(space, seconds=wait_s, report=self.report))
         files = self._site_files(list(self.built.values())[-1].path)
-        checks.append(live.check_tree(space, page.commit or "", files))
-        if model is not None and model.commit is not None and (target := self._model()) is not None:
-            checks.append(live.model_origins(self._model_url(model.commit), target.files)[1])
-        if checks[0].ok is not True:
+        checks = [stage, live.attempt("checksums", lambda: live.check_tree(space, page.commit or "", files))]
+        commit = model.commit if model is not None else None
+        if commit is not None and (target := self._model()) is not None:
+            checks.append(live.attempt("checksums", lambda: live.check_tree(target.repository, commit, target.files)))
+            checks.append(model_origins(self._model_url(commit), target.files)[1])
+        if stage.ok is not True:
             return tuple(checks)
         self.report("fetching every file of the page")
-        must_hold = model.commit if model is not None and model.commit else "page-config"
-        checks.append(self._check_files(page.address, files, must_hold))
+        arrived = check_files(
+            page.host,
+            files,
+            must_hold=commit or "page-config",
+            threads=self.request.threads,
+            report=self.report,
+            token=self.session.token if self.request.private else None,
+            pauses_s=[self.session.pause_s * pause for pause in PAUSES_S],
+        )
+        checks.append(arrived)
         if self.request.private:
             said = "a private page opens only in a browser that is logged in to the Hub: look at it there"
             checks.append(live.Check(name="browser", ok=None, said=said))
-        elif self.look:
-            checks.append(live.check_in_browser(page.address, seconds=LOOK_S, report=self.report))
+        elif self.look and page.host is not None and arrived.ok:
+            checks.append(live.check_in_browser(page.host, seconds=LOOK_S, report=self.report))
         return tuple(checks)
 
-    def _check_files(self, address: str, files: list[LocalFile], must_hold: str) -> live.Check:
-        """Fetch them, again for a while: the Hub may go on to serve the version before."""
-        for pause_s in (*PAUSES_S, None):
-            token = self.session.token if self.request.private else None
-            check = live.check_files(address, files, must_hold=must_hold, threads=self.request.threads, token=token)
-            if check.ok is not False or pause_s is None:
-                break
-            self.report(f"{check.said}; looking again in {pause_s} s")
-            time.sleep(pause_s)
-        return check
-
-    def check_server(self, server: Applied, *, wait_s: float) -> live.Check:
-        space = Repository(session=self.session, id=server.place, kind="space")
-        stage = live.wait_for_stage(space, seconds=wait_s, report=self.report)
-        return live.Check(name="server", ok=stage.ok, said=stage.said)
+    def check_server(self, server: Applied, model: Applied | None, *, wait_s: float) -> tuple[live.Check, ...]:
+        """Look at the server; the page does without one that does not come up."""
+        space = self._server(model.commit if model is not None else None)
+        assert space is not None, "a server that was published is one that was asked for"
+        there, commit = space.repository, server.commit or ""
+        return (
+            live.attempt(
+                "server", lambda: live.wait_for_stage(there, seconds=wait_s, report=self.report, name="server")
+            ),
+            live.attempt("checksums", lambda: live.check_tree(there, commit, space.files)),
+        )
 
     def roll_back(self, page: Applied) -> str | None:
-        """Bring back the page that was there before this run; returns its new commit, None where there was none."""
+        """Bring back the page that was there before this run; returns its new commit, None where that is not done."""
         if page.previous is None:
             self.report("there is no earlier version of the page to go back to")
             return None
         self.report(f"restoring {page.place} as it was at {page.previous[:8]}")
-        space = Repository(session=self.session, id=page.place, kind="space")
-        return space.restore(page.previous, message="Restore the version before").oid
+        try:
+            return self._space().restore(page.previous, message="Restore the version before").oid
+        except PublishError as error:
+            self.report(f"it was not restored: {error.message}; {error.hint}")
+            return None
 
     def _space(self) -> Repository:
-        return Repository(session=self.session, id=self.request.space, kind="space", ours=OWN)
+        return Repository(session=self.session, id=self.request.space, kind="space", ours=OWN, note=self.note)
 
     def _model(self) -> ModelRepo | None:
         if self.model_repo is None:
             return None
         files = model_files(self.ready.folder, self.ready.manifest, self.shipped, self.model_repo)
-        repository = Repository(session=self.session, id=self.model_repo, kind="model")
+        repository = Repository(session=self.session, id=self.model_repo, kind="model", note=self.note)
         return ModelRepo(repository=repository, files=files, origin=self.ready.manifest.origin)
 
     def _server(self, commit: str | None) -> GradioSpace | None:
@@ -179,7 +187,7 @@ class Steps:
             endpoint=self.session.endpoint,
         )
         return GradioSpace(
-            repository=Repository(session=self.session, id=self.request.server_space, kind="space"),
+            repository=Repository(session=self.session, id=self.request.server_space, kind="space", note=self.note),
             files=with_manifest((*program_files(), readme)),
             hardware=self.request.hardware,
             variables={REPO: self.model_repo, REVISION: commit or UNKNOWN},
@@ -189,25 +197,28 @@ class Steps:
         site = self.built.pop((commit, server), None) or self._build(commit, server)
         self.built[commit, server] = site  # as the last one
         page = find_page(self.ready.page, web_template())
-        there = self._space().head()
-        card = render_readme(
-            title=self.title,
-            summary=page.summary,
-            short=page.short,
-            space=self.request.space,
-            address=there.host if there is not None and there.host else _guess_host(self.request.space, "static."),
-            page=page.slug,
-            model=self.shipped.name,
-            model_repo=self.model_repo,
-            license=self.ready.manifest.origin.license,
-            server=server,
-            isolated=self.request.threads,
-            endpoint=self.session.endpoint,
-        )
+
+        def render(host: str | None, has_picture: bool) -> LocalFile:
+            return render_readme(
+                title=self.title,
+                summary=page.summary,
+                short=page.short,
+                space=self.request.space,
+                address=host or _guess_host(self.request.space, "static."),
+                page=page.slug,
+                model=self.shipped.name,
+                model_repo=self.model_repo,
+                license=self.ready.manifest.origin.license,
+                server=server,
+                isolated=self.request.threads,
+                endpoint=self.session.endpoint,
+                has_picture=has_picture,
+            )
+
         return StaticSpace(
             repository=self._space(),
             files=tuple(self._site_files(site.path)),
-            card=card,
+            render=render,
             private=self.request.private,
             photograph=self._photograph if self.look and find_browser() is not None else None,
         )
@@ -217,15 +228,15 @@ class Steps:
         if commit is not None and self.session.endpoint == HUB:
             origins = HUB_ORIGINS
         elif commit not in (None, UNKNOWN) and (model := self._model()) is not None:
-            # Another Hub keeps its large files where it likes: the way there is asked for.
-            origins, check = live.model_origins(self._model_url(str(commit)), model.files)
-            if check.ok is False:
-                raise PublishError(f"{self.model_repo} cannot be read by a page: {check.said}", hint="publish again")
+            # Another Hub keeps its large files where it likes: the way there is asked for. `check` judges what it is.
+            origins, _ = model_origins(self._model_url(str(commit)), model.files)
         return build(
             self.ready.page,
             model=self.ready.folder,
             out=self.work / f"site-{len(self.built)}",
             title=self.title,
+            index=self.ready.index,
+            photos_url=self.ready.photos_url,
             model_url=None if commit is None else self._model_url(commit),
             server=server,
             origins=origins,
@@ -247,7 +258,14 @@ class Steps:
         executable = find_browser()
         if executable is None:
             return None
-        site = build(self.ready.page, model=self.ready.folder, out=self.work / "picture", title=self.title)
+        site = build(
+            self.ready.page,
+            model=self.ready.folder,
+            out=self.work / "picture",
+            title=self.title,
+            index=self.ready.index,
+            photos_url=self.ready.photos_url,
+        )
         try:
             with running_server(site.path) as address:
                 url = f"{address}?source=sample&autostart=1"

@@ -14,7 +14,7 @@ from builder.publish.folder import Folder, wanted_headers
 from builder.publish.remembered import LocalCopy, read_all, read_copies, remember_copy
 from builder.publish.secret_scan import scan
 from builder.publishing.outcome import Agree, Published
-from builder.publishing.prepare import prepare
+from builder.publishing.prepare import page_of, prepare
 from builder.publishing.request import AUTO, NONE, Options
 from builder.site import build
 
@@ -54,17 +54,28 @@ def publish_to_folder(
         BuilderError: nothing says which page, the folder holds other things, or a verb failed.
     """
     page = options.page or (copy.page if copy else None)
+    same = copy if copy and page is not None and copy.page == page_of(page) else None
+    if same and same.site and page == same.page and options.model is None:
+        page = same.site
     if page is None:
         raise PublishError("what is to be published is not named", hint="webgpu-demo publish PAGE --folder DIR")
     target = (here / (folder if folder is not None else Path(copy.folder if copy else "."))).absolute()
     if target == here:
         raise PublishError("the project's own folder cannot be the site", hint="give one below it: --folder public")
-    server = _server(options.fallback, copy)
-    model = options.model or (copy.model if copy and copy.page == page else None)
+    model = options.model or (same.model if same else None)
     with tempfile.TemporaryDirectory(prefix="webgpu-demo-publish-") as work:
         ready = prepare(page, model, say)
-        title = options.title or ready.title or (copy.title if copy else None)
-        site = build(ready.page, model=ready.folder, out=Path(work) / "site", title=title, server=server)
+        title = options.title or (same.title if same else None)
+        server = _server(options.fallback, ready.server, same)
+        site = build(
+            ready.page,
+            model=ready.folder,
+            out=Path(work) / "site",
+            title=title or ready.title,
+            server=server,
+            index=ready.index,
+            photos_url=ready.photos_url,
+        )
         own = file_entry(site.path, FILE_NAME)
         files = tuple(from_folder(site.path, [*site.files, own], is_fresh=True))
         place = Folder(path=target, files=files)
@@ -79,7 +90,8 @@ def publish_to_folder(
             folder=_name(target, here),
             page=ready.page,
             manifest=own.sha256,
-            model=model or ready.model,
+            site=str(ready.site) if ready.site is not None else None,
+            model=model if ready.site is None else None,
             server=server,
             title=title,
         )
@@ -89,14 +101,14 @@ def publish_to_folder(
         )
 
 
-def _server(fallback: str | None, copy: LocalCopy | None) -> str | None:
-    """The address of a server; a folder gets no Space of its own.
+def _server(fallback: str | None, built: str | None, copy: LocalCopy | None) -> str | None:
+    """The address of a server, of those that were named, ``built`` into a site and remembered; it gets no Space.
 
     Raises:
         PublishError: a Space was asked for.
     """
     if fallback is None:
-        return copy.server if copy else None
+        return built or (copy.server if copy else None)
     if fallback in (AUTO, NONE):
         return None
     if "://" not in fallback:

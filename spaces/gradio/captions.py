@@ -17,7 +17,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pictures import pixel_values
 from tokenizers import Tokenizer
-from webmodel import CAPTIONER, ModelError, PerProcess, WebModel
+from webmodel import CAPTIONER, ModelError, WebModel
 
 BROKEN = "�"
 TIDY = (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't")
@@ -60,7 +60,7 @@ class Captioner:
 
     def __init__(self, model: WebModel) -> None:
         self.model = model
-        self._graphs = PerProcess(model)
+        self._graphs = {component: model.open(component) for component in CAPTIONER}
         self._pictures = model.read("preprocessor_config.json")
         self._settings = model.read("tokenizer_config.json")
         self._generation = model.read("generation_config.json")
@@ -73,11 +73,6 @@ class Captioner:
         self._template = self._read_template()
         self._ends = self._read_ends()
         self.context = int(model.manifest["context"]["text_tokens"])
-
-    def open(self) -> None:
-        """Load the graphs in this process now rather than at the first question."""
-        for component in CAPTIONER:
-            _ = self._graphs[component]
 
     def prompt(self, question: str, history: Sequence[Turn] = ()) -> list[int]:
         """Token ids of a question, with room for one picture; it stands before the first turn of ``history``.

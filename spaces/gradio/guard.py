@@ -6,10 +6,14 @@ other place is refused before Gradio looks at it. Nothing of a request is writte
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,15 +34,24 @@ PAGES = frozenset(
 )
 ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]*:|//|\\\\)", re.IGNORECASE)
 """How a place that is no path of this machine begins; a drive letter too, which no upload folder here has."""
+LARGEST_UPLOAD = 64_000_000
+ROOM = 512_000_000
+"""For everything that is uploaded and not deleted yet: a disk is not to be filled."""
+FULL = "The server is busy: there is no room for more pictures now. Try again in ten minutes."
 EVERY_ANSWER = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
 class Guard:
-    """Wraps the whole app; ``largest`` is the number of bytes that a JSON body may have."""
+    """Wraps the whole app; ``largest`` is the number of bytes that a JSON body may have.
 
-    def __init__(self, app: ASGIApp, *, largest: int) -> None:
+    ``uploads`` is the folder in which Gradio keeps what is uploaded, until it is deleted: it does not grow over ROOM.
+    """
+
+    def __init__(self, app: ASGIApp, *, largest: int, uploads: Path) -> None:
         self._app = app
         self._largest = largest
+        self._uploads = uploads
+        self._arriving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,8 +66,11 @@ class Guard:
         if not is_known(scope["path"]):
             await _refuse(404, "There is nothing here.")(scope, receive, send_marked)
             return
-        if scope["method"] != "POST" or scope["path"].rstrip("/") == f"{API}upload":  # Gradio bounds what is uploaded
+        if scope["method"] != "POST":
             await self._app(scope, receive, send_marked)
+            return
+        if scope["path"].rstrip("/") == f"{API}upload":
+            await self._upload(scope, receive, send_marked)
             return
         body = await self._read(scope, receive)
         if body is None:
@@ -63,6 +79,25 @@ class Guard:
             await _refuse(400, why)(scope, receive, send_marked)
         else:
             await self._app(scope, _again(body, receive), send_marked)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let files through to Gradio, which bounds each of them, but not how many there are."""
+        length = Headers(scope=scope).get("content-length", "")
+        if not length.isdecimal():
+            await _refuse(411, "Say how long it is that you send.")(scope, receive, send)
+            return
+        size = int(length)
+        if size > LARGEST_UPLOAD:
+            await _refuse(413, "What was sent is too large. Send fewer or smaller pictures.")(scope, receive, send)
+            return
+        if size + self._arriving + await run_in_threadpool(_size_of, self._uploads) > ROOM:
+            await _refuse(503, FULL)(scope, receive, send)
+            return
+        self._arriving += size
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._arriving -= size
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """The body, or None as soon as it is too large."""
@@ -107,6 +142,16 @@ def objection(body: bytes) -> str:
         elif isinstance(value, list):
             waiting += value
     return ""
+
+
+def _size_of(folder: Path) -> int:
+    """Bytes of all files below a folder; one that is deleted meanwhile has none."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += Path(parent, name).lstat().st_size
+    return total
 
 
 def _refuse(status: int, why: str) -> JSONResponse:

@@ -7,13 +7,16 @@ flagged.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from captions import Captioner, QuestionError, Turn
+from gradio.utils import get_upload_folder
 from guard import Guard
 from inputs import InputError, picture_input, picture_of_address, pictures_input, read_turns
 from pictures import MAX_BYTES, PictureError, fit_picture, read_picture
@@ -22,7 +25,6 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from vectors import Searcher
 from webmodel import WebModel
-from zerogpu import ON_ZERO_GPU, on_gpu
 
 WAITING = 16
 """Calls that may wait for their turn; whoever comes then is told that the app is busy."""
@@ -43,7 +45,7 @@ PRIVACY = "Pictures are sent to this server, answered about, and deleted within 
 
 
 def build(model: WebModel) -> gr.Blocks:
-    """The page and its endpoints; the model is loaded already, except on ZeroGPU."""
+    """The page and its endpoints; the model is loaded here."""
     with gr.Blocks(title=model.name, analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as page:
         gr.Markdown(f"# {model.name.replace('#', '')}\n{PRIVACY}")
         if model.is_captioner:
@@ -63,8 +65,9 @@ def build(model: WebModel) -> gr.Blocks:
 
 def serve(page: gr.Blocks) -> None:
     """Launch the app; Gradio reads the port and the address to listen on from the environment."""
-    guards = [Middleware(Guard, largest=MAX_BYTES * 4 // 3 + 100_000)]
-    if not os.environ.get("GRADIO_SERVER_NAME"):  # then it listens on this machine only, and answers to no other name
+    guards = [Middleware(Guard, largest=MAX_BYTES * 4 // 3 + 100_000, uploads=Path(get_upload_folder()))]
+    if not (os.environ.get("GRADIO_SERVER_NAME") or os.environ.get("SPACE_ID")):
+        # It listens on this machine only, and answers to no other name.
         guards.insert(0, Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]))
     page.launch(
         share=False,
@@ -85,9 +88,6 @@ def serve(page: gr.Blocks) -> None:
 
 def _captions(model: WebModel) -> None:
     captioner = Captioner(model)
-    if not ON_ZERO_GPU:
-        captioner.open()
-    write = on_gpu(captioner.answer)
     facts = model.manifest["image"]
     usual = int((model.manifest.get("generation") or {}).get("max_new_tokens", 64))
     prompts = {entry["label"]: entry["text"] for entry in model.manifest.get("prompts", ())}
@@ -100,7 +100,7 @@ def _captions(model: WebModel) -> None:
             raise _error("There is no picture. Upload one, or take one with the camera.")
         started, first = time.monotonic(), 0.0
         try:
-            for written in write(fit_picture(picture, facts), question, longest, history):
+            for written in captioner.answer(fit_picture(picture, facts), question, longest, history):
                 now = 1000 * (time.monotonic() - started)
                 first = first or now
                 figures = {"tokens": written.tokens, "first_token_ms": round(first), "total_ms": round(now)}
@@ -129,7 +129,7 @@ def _captions(model: WebModel) -> None:
             turns = read_turns(history)
         except InputError as error:
             raise _error(str(error)) from error
-        yield from stream(picture, question, max(1, min(int(max_new_tokens or usual), LONGEST_ANSWER)), turns)
+        yield from stream(picture, question, _length(max_new_tokens, usual), turns)
 
     def add_turn(history: Any, question: str, said: str) -> list[dict[str, str]]:
         return [*(history or []), {"question": question, "answer": said}]
@@ -160,20 +160,17 @@ def _captions(model: WebModel) -> None:
 
 def _search(model: WebModel) -> None:
     searcher = Searcher(model)
-    if not ON_ZERO_GPU:
-        searcher.open()
-    picture_vector, text_vector, all_vectors = map(on_gpu, (searcher.picture, searcher.text, searcher.vectors))
     facts = model.manifest["image"]
 
     def embed_image(picture: Image.Image | None) -> list[float]:
         """The unit vector of a picture."""
         if picture is None:
             raise _error("There is no picture. Upload one, or take one with the camera.")
-        return [float(value) for value in picture_vector(fit_picture(picture, facts))]
+        return [float(value) for value in searcher.picture(fit_picture(picture, facts))]
 
     def embed_text(text: str) -> list[float]:
         """The unit vector of a text; its product with a picture's is their cosine."""
-        return [float(value) for value in text_vector(_checked(text))]
+        return [float(value) for value in searcher.text(_checked(text))]
 
     def embed(pictures: list[str], texts: list[str]) -> list[list[float]]:
         """Unit vectors of pictures, each a data: address, and then of texts."""
@@ -184,11 +181,11 @@ def _search(model: WebModel) -> None:
         except PictureError as error:
             raise _error(str(error)) from error
         checked = [_checked(text) for text in texts]
-        return [[round(float(value), DIGITS) for value in vector] for vector in all_vectors(fitted, checked)]
+        return [[round(float(value), DIGITS) for value in vector] for vector in searcher.vectors(fitted, checked)]
 
     def search(query: str, pictures: list[tuple[str, Any]]) -> list[list[Any]]:
         """Pictures by their cosine to a text: rows of place, name and cosine, best first."""
-        wanted = text_vector(_checked(query))
+        wanted = searcher.text(_checked(query))
         if not pictures:
             raise _error("There are no pictures to search.")
         found = []
@@ -197,7 +194,7 @@ def _search(model: WebModel) -> None:
                 pixels = fit_picture(read_picture(path.read_bytes()), facts)
             except PictureError as error:
                 raise _error(f"{name}: {error}") from error
-            found.append((float(wanted @ picture_vector(pixels)), name))
+            found.append((float(wanted @ searcher.picture(pixels)), name))
         found.sort(key=lambda hit: -hit[0])
         return [[place, name, round(cosine, 4)] for place, (cosine, name) in enumerate(found, 1)]
 
@@ -230,6 +227,13 @@ def _checked(text: str) -> str:
     if len(text) > LONGEST_QUESTION:
         raise _error(f"A text may have {LONGEST_QUESTION} characters.")
     return text
+
+
+def _length(asked: Any, usual: int) -> int:
+    """How many tokens an answer may have: what was asked for, if it is a number."""
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or not math.isfinite(asked) or asked == 0:
+        return usual
+    return max(1, min(int(asked), LONGEST_ANSWER))
 
 
 def _error(message: str) -> gr.Error:

@@ -11,25 +11,20 @@ from typing import Any
 import numpy as np
 from pictures import pixel_values
 from tokenizers import Tokenizer
-from webmodel import SEARCHER, ModelError, PerProcess, WebModel
+from webmodel import SEARCHER, ModelError, WebModel
 
 
 class Searcher:
     """Unit vectors; the cosine of two is their product."""
 
     def __init__(self, model: WebModel) -> None:
-        self._graphs = PerProcess(model)
+        self._graphs = {component: model.open(component) for component in SEARCHER}
         self._pictures = model.read("preprocessor_config.json")
         self._tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
         self._length = int(model.manifest["context"]["text_tokens"])
         named = model.read("tokenizer_config.json").get("pad_token")
         text = named.get("content") if isinstance(named, dict) else named
         self._pad = (self._tokenizer.token_to_id(text) if isinstance(text, str) else None) or 0
-
-    def open(self) -> None:
-        """Load the graphs in this process now rather than at the first call."""
-        for component in SEARCHER:
-            _ = self._graphs[component]
 
     def picture(self, pixels: np.ndarray) -> np.ndarray:
         """Vector float32 [D] of a fitted picture, uint8 [H, W, 3]."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -204,17 +203,3 @@ def _sha256(path: Path) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-class PerProcess:
-    """Values that a forked process has to make anew: threads of onnxruntime do not survive a fork."""
-
-    def __init__(self, model: WebModel) -> None:
-        self._model = model
-        self._made: dict[tuple[int, str], Component] = {}
-
-    def __getitem__(self, component: str) -> Component:
-        key = (os.getpid(), component)
-        if key not in self._made:
-            self._made[key] = self._model.open(component)
-        return self._made[key]

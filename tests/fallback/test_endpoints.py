@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -23,7 +24,9 @@ from builder.tasks import embed, pixel_values
 from tests.fallback.conftest import App, answers, as_bytes, inline
 
 READ = "Read the text."
-CLIENTS = 20
+CLIENTS, CROWD = 20, 120
+CAPTION = 0
+"""Number of /caption in a captioner."""
 
 
 def test_info_of_a_captioner_lists_exactly_the_promised_endpoints(caption_app: App) -> None:
@@ -135,6 +138,28 @@ def test_parallel_clients_get_the_answer_or_are_told_that_the_app_is_busy(
     assert answered
     assert all("busy" in text.lower() or "queue is full" in text.lower() or text == "503" for text in busy), busy
     assert caption_app.is_alive()
+
+
+def test_who_comes_when_the_queue_is_full_is_told_that_the_app_is_busy(
+    caption_app: App, pictures: list[Image.Image]
+) -> None:
+    """Nobody waits for an answer here, so that callers come faster than the model writes."""
+    data = [inline(as_bytes(pictures[0])), DESCRIBE]
+
+    def join(number: int) -> httpx.Response:
+        return caption_app.post("queue/join", {"data": data, "fn_index": CAPTION, "session_hash": f"crowd{number}"})
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        got = list(pool.map(join, range(CROWD)))
+    told = [answer for answer in got if answer.status_code != 200]
+    assert told
+    assert len(told) < CROWD
+    assert {answer.status_code for answer in told} == {503}
+    assert all("queue is full" in answer.json()["detail"].lower() for answer in told), told[0].text
+    deadline = time.monotonic() + 120
+    while "error" in caption_app.raw(CAPTION, data):
+        assert time.monotonic() < deadline, "the queue never emptied"
+        time.sleep(0.5)
 
 
 def test_pictures_inside_requests_are_never_written_down(caption_app: App, pictures: list[Image.Image]) -> None:

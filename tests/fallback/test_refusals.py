@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,23 @@ def test_body_without_a_length_is_cut_off_where_it_becomes_too_large(caption_app
     except httpx.TransportError:
         pass  # the connection was closed while the rest was still being sent
     assert caption_app.is_alive()
+
+
+def test_disk_is_not_filled_by_uploads(caption_app: App, space_module: Callable[[str], Any]) -> None:
+    guard = space_module("guard")
+    kept = caption_app.uploads / "kept.bin"
+    files = {"files": ("a.png", as_bytes(Image.new("RGB", (8, 8))))}
+    address = f"{caption_app.address}gradio_api/upload"
+    with kept.open("wb") as file:
+        file.truncate(guard.ROOM)  # sparse: no byte of it is on the disk
+    full = httpx.post(address, files=files, timeout=60)
+    kept.unlink()
+    assert full.status_code == 503
+    assert "no room for more pictures" in full.json()["detail"]
+    many = [("files", (f"{number}.png", bytes(9_000_000))) for number in range(8)]
+    assert httpx.post(address, files=many, timeout=60).status_code == 413
+    assert httpx.post(address, content=iter([b"a"]), timeout=60).status_code == 411
+    assert httpx.post(address, files=files, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize("path", ESCAPES)

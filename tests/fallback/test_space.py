@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -139,29 +140,53 @@ def GPU(duration):
     return wrap
 sys.modules["spaces"] = types.SimpleNamespace(GPU=GPU)
 import zerogpu, interface, webmodel
-webmodel.Component = None  # what is opened here is lost in the process that has the GPU
 for folder in sys.argv[1:]:
     interface.build(webmodel.find_model({"MODEL_DIR": folder}))
 print(decorated)
 """
 
 
-def test_on_zero_gpu_what_runs_the_model_is_decorated_and_nothing_is_opened_before(
+def test_on_zero_gpu_no_visitors_quota_is_used_for_a_model_that_runs_on_the_processor(
     hub_environment: HubEnvironment,
 ) -> None:
     """`spaces` itself runs only on ZeroGPU; in its place stands a decorator that notes what it is given."""
     folders = [str(model_dir(name)) for name in ("scenes-vlm", "scenes-clip")]
     done = run_python(ZERO, hub_environment(SPACES_ZERO_GPU="true"), *folders)
-    names = ["Captioner.answer", "Searcher.picture", "Searcher.text", "Searcher.vectors"]
-    expected = [(name, 30) for name in names]
     assert done.stdout.strip(), done.stderr
-    assert ast.literal_eval(done.stdout.strip()) == expected
+    assert ast.literal_eval(done.stdout.strip()) == [("_unused", 1)], "one is needed, and nothing else may wait for it"
 
 
 def test_elsewhere_spaces_is_not_imported(hub_environment: HubEnvironment) -> None:
-    code = "import sys, zerogpu; assert 'spaces' not in sys.modules; assert zerogpu.on_gpu(len) is len"
-    done = run_python(code, hub_environment(SPACES_ZERO_GPU="false"))
+    done = run_python(
+        "import sys, zerogpu; assert 'spaces' not in sys.modules", hub_environment(SPACES_ZERO_GPU="false")
+    )
     assert done.returncode == 0, done.stderr
+
+
+SERVE = """
+import sys, gradio, interface, webmodel
+launched = []
+gradio.Blocks.launch = lambda self, **options: launched.extend(options["app_kwargs"]["middleware"])
+interface.serve(gradio.Blocks())
+print([guard.cls.__name__ for guard in launched])
+"""
+
+
+@pytest.mark.parametrize("sign", ["SPACE_ID", "GRADIO_SERVER_NAME", ""])
+def test_app_answers_to_other_names_only_where_others_are_to_reach_it(
+    hub_environment: HubEnvironment, sign: str
+) -> None:
+    done = run_python(SERVE, hub_environment(**({sign: "0.0.0.0"} if sign else {})))
+    expected = ["Guard"] if sign else ["TrustedHostMiddleware", "Guard"]
+    assert ast.literal_eval(done.stdout.strip()) == expected, done.stderr
+
+
+LENGTHS = [(math.nan, 64), (math.inf, 64), (None, 64), ("x", 64), (0, 64), (1e9, 512), (-3, 1), (7.9, 7)]
+
+
+@pytest.mark.parametrize(("asked", "given"), LENGTHS)
+def test_length_that_is_no_number_is_the_usual_one(space_module: Callable[[str], Any], asked: Any, given: int) -> None:
+    assert space_module("interface")._length(asked, 64) == given
 
 
 def test_app_stands_on_its_requirements_alone() -> None:

@@ -89,19 +89,20 @@ def send_content(request: Request, file: File, fault: Fault | None, headers: dic
     data = file.content.read_bytes()
     if fault is not None and fault.corrupt:
         data = data[:-1] + bytes([data[-1] ^ 1])
-    wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
+    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
     start = int(wanted[1]) if wanted else 0
-    headers = {**headers, "content-length": str(len(data) - start), "accept-ranges": "bytes"}
+    stop = min(int(wanted[2]) + 1, len(data)) if wanted and wanted[2] else len(data)
+    headers = {**headers, "content-length": str(stop - start), "accept-ranges": "bytes"}
     if wanted:
-        headers["content-range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{len(data)}"
     if request.method == "HEAD":
         return Response(headers=headers)
-    end = len(data) if fault is None or fault.cut_at is None else max(start, fault.cut_at)
+    end = stop if fault is None or fault.cut_at is None else min(stop, max(start, fault.cut_at))
 
     async def body() -> AsyncIterator[bytes]:
         for position in range(start, end, CHUNK):
             yield data[position : min(position + CHUNK, end)]
-        if end < len(data):
+        if end < stop:
             raise ConnectionAbortedError("cut off by the test")
 
     return StreamingResponse(body(), status_code=206 if wanted else 200, headers=headers)

@@ -26,9 +26,9 @@ class Seen:
 class Fault:
     """What happens to requests in whose "GET /path" ``pattern`` is found, after the first ``skip`` of them.
 
-    They get an answer of ``status`` (with ``headers``), none for ``hang_s``, a body that ends after byte ``cut_at`` of
-    the file, or one whose last byte is wrong; ``drop`` closes the connection in the middle of an answer. ``late`` does
-    what was asked for before it fails, so that only the answer is lost. ``times`` None is always.
+    They get an answer of ``status`` (with ``body`` and ``headers``), none for ``hang_s``, a body that ends after byte
+    ``cut_at`` of the file, or one whose last byte is wrong; ``drop`` closes the connection in the middle of an answer.
+    ``late`` does what was asked for before it fails, so that only the answer is lost. ``times`` None is always.
     """
 
     pattern: str
@@ -36,6 +36,7 @@ class Fault:
     skip: int = 0
     status: int | None = None
     message: str | None = None
+    body: str = "fault"
     headers: Mapping[str, str] = field(default_factory=dict)
     hang_s: float = 0
     cut_at: int | None = None
@@ -50,7 +51,7 @@ class Fault:
         if self.status is None:
             return None
         said = {"x-error-message": self.message} if self.message else {}
-        return Response("fault", status_code=self.status, headers={**said, **self.headers})
+        return Response(self.body, status_code=self.status, headers={**said, **self.headers})
 
 
 @dataclass(kw_only=True)

@@ -41,6 +41,8 @@ API = re.compile(
 )
 RESOLVE = re.compile(r"/(?P<space>spaces/)?(?P<repo>[^/]+(/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 CDN = re.compile(r"/cdn/(?P<space>spaces/)?(?P<repo>.+)/(?P<commit>[0-9a-f]{40})/(?P<path>.+)")
+PAGE_FILES = 50
+"""How many files of a tree come in one answer: fewer than a site has."""
 HOSTS = 4
 """How many Spaces can have an address of their own."""
 
@@ -56,7 +58,7 @@ class Hub:
     ``part_bytes`` is the length from which uploads come in parts. ``ports`` are free addresses for Spaces, ``pages``
     what was asked of them. ``first_stages`` are those that a Space goes through after its first commit, and
     ``before_commit`` is called once, just before the next commit is looked at. ``weather`` makes requests fail at
-    random.
+    random. ``bare`` are repositories that have no first commit of the Hub's.
     """
 
     store: Store
@@ -81,6 +83,7 @@ class Hub:
     first_stages: list[str] | None = None
     before_commit: Callable[[], None] | None = None
     weather: Weather | None = None
+    bare: set[str] = field(default_factory=set)
     spaces: dict[int, str] = field(default_factory=dict)
 
     def add(self, repo: str, folder: Path, *, branch: str = "main", gated: bool = False, private: bool = False) -> None:
@@ -198,7 +201,8 @@ class Hub:
             return self._resolve(request, found, token, fault)
         if found := API.fullmatch(raw):
             body = (await request.body()).decode()
-            return self._describe(found, token, set(parse_qs(body)["paths"]) if found["what"] == "paths-info" else None)
+            asked = set(parse_qs(body)["paths"]) if found["what"] == "paths-info" else None
+            return self._describe(found, token, asked, int(request.query_params.get("cursor", 0)))
         return refusal(404)
 
     def _open_page(self, space: WrittenRepository, request: Request) -> Response:
@@ -223,7 +227,7 @@ class Hub:
         own = account is not None and repo.partition("/")[0] in (account.name, *account.orgs)
         return own or (token is not None and repo in self.readers.get(token, ()))
 
-    def _describe(self, found: re.Match[str], token: str | None, asked: set[str] | None) -> Response:
+    def _describe(self, found: re.Match[str], token: str | None, asked: set[str] | None, cursor: int) -> Response:
         repository = self._open(found["repo"], found["kind"].removesuffix("s"), token)
         if isinstance(repository, Response):
             return repository
@@ -249,7 +253,12 @@ class Hub:
             for path, file in files.items()
             if asked is None or path in asked
         ]
-        if found["what"] in ("tree", "paths-info"):
+        if found["what"] == "tree":
+            last = cursor + PAGE_FILES
+            more = f'<{self.address}{found[0]}?recursive=true&expand=false&cursor={last}>; rel="next"'
+            headers = {"link": more} if last < len(told) else {}
+            return JSONResponse([file.json() for file in told[cursor:last]], headers=headers)
+        if found["what"] == "paths-info":
             return JSONResponse([file.json() for file in told])
         siblings = [file.sibling() for file in told]
         gated = "manual" if repository.gated else False
@@ -257,6 +266,8 @@ class Hub:
         if self.counted is not None:
             about["safetensors"] = {"parameters": {"BF16": self.counted}, "total": self.counted}
         if isinstance(repository, WrittenRepository):
+            if repository.id in self.bare and len(repository.commits) == 1:
+                about["sha"] = None
             about["private"] = repository.private
             if repository.kind == "space":
                 about |= {"sdk": repository.sdk, "host": self.host(repository.id)}

@@ -9,7 +9,8 @@ from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOpera
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from tests.hub.accounts import Account
-from tests.hub.server import Hub
+from tests.hub.server import PAGE_FILES, Hub
+from tests.hub.written import RefusedError
 
 TOKEN = "hf_" + "NobodyMaySeeThisToken" * 2
 SPACE = "ada/page"
@@ -106,3 +107,18 @@ def test_stage_moves_on_and_needs_a_page(api: HfApi) -> None:
     assert api.get_space_runtime(SPACE).stage == "NO_APP_FILE"
     commit(api, add("index.html", b"<p>"))
     assert [api.get_space_runtime(SPACE).stage for _ in range(3)] == ["BUILDING", "RUNNING", "RUNNING"]
+
+
+def test_card_is_refused_with_the_commit_too_where_nobody_has_asked_before(api: HfApi, hub: Hub) -> None:
+    api.create_repo(SPACE, repo_type="space", space_sdk="static")
+    with pytest.raises(RefusedError, match="colorFrom"):
+        hub.write("space", SPACE, {"README.md": b"---\nsdk: static\ncolorFrom: mauve\n---\n"})
+
+
+def test_tree_of_many_files_comes_in_pages(api: HfApi, hub: Hub) -> None:
+    api.create_repo(SPACE, repo_type="space", space_sdk="static")
+    names = {f"{number:03}.txt" for number in range(2 * PAGE_FILES + 1)}
+    commit(api, *(add(name, name.encode()) for name in sorted(names)))
+    hub.requests.clear()
+    assert names < {entry.path for entry in api.list_repo_tree(SPACE, repo_type="space", recursive=True)}
+    assert len([seen for seen in hub.requests if "/tree/" in seen.path]) == 3

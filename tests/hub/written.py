@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from tests.hub.cards import problems
 from tests.hub.contents import LFS, File, blob_id, sha256
 
 LARGE = 10_000_000
@@ -125,6 +126,8 @@ class WrittenRepository:
                 raise RefusedError(400, f"{path} is larger than 10 MB and must be sent as LFS")
             if self.mode(path, len(data), data[:512]) == "lfs":
                 raise RefusedError(400, f"{path} is a binary file and must be sent as LFS")
+            if path == "README.md" and (errors := problems(data.decode("utf-8", "replace"), self.kind)[0]):
+                raise RefusedError(400, f"Invalid metadata in README.md: {errors[0]}")
             files[path] = self._small(path, data)
         elif key == "lfsFile":
             xet_hash = fetch_large(value["oid"])

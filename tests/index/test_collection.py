@@ -16,6 +16,7 @@ from builder.embedded import model_dir
 from builder.errors import BuilderError, ModelError
 from builder.index import index
 from builder.manifest import read_manifest
+from builder.publishing import publish
 from builder.site import build
 from builder.site.assets import site_manifest
 
@@ -66,6 +67,16 @@ def test_photos_in_the_site_itself_need_no_other_origin(indexed: Path, tmp_path:
     plain = build("photo-search", out=tmp_path / "plain", index=indexed).path
     collection = config_of(plain)["collection"]
     assert isinstance(collection, dict) and collection["photos_url"] is None
+
+
+def test_published_site_keeps_its_collection(indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build("photo-search", out=tmp_path / "site", index=indexed, photos_url="https://museum.example/photos")
+    monkeypatch.chdir(tmp_path)
+    for page in ("site", None):  # and so does the next run, which need not be told
+        publish(page, folder=Path("public"))
+        assert (tmp_path / "public" / "collection" / "album.index").read_bytes() == indexed.read_bytes()
+        assert config_of(tmp_path / "public") == config_of(tmp_path / "site")
+        assert policy_of(tmp_path / "public") == policy_of(tmp_path / "site")
 
 
 @pytest.mark.parametrize(

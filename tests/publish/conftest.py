@@ -1,4 +1,4 @@
-"""The command line, and the targets alone, in processes of their own against the Hub on loopback."""
+"""The command line, and the function behind it, in processes of their own against the Hub on loopback."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builder.manifest import file_entry
-from builder.versions import GENERATOR
 from tests.hub.accounts import Account
 from tests.hub.server import Hub
 
@@ -41,13 +39,12 @@ class Outcome:
 class Publisher:
     """Publishes a tiny web model, logged in as ada, with LFS unless told otherwise.
 
-    `run` and `publish` are the command line; `apply` are the targets alone with a page of three files, which is quick.
+    `run` and `publish` are the command line, `apply` is the function behind it, which can be asked for its lines.
     Whatever happens, the token is in nothing that any of them writes.
     """
 
     hub: Hub
     model: Path
-    site: Path
     cwd: Path
     run_cli: RunCli
     hub_environment: Callable[..., dict[str, str]]
@@ -69,41 +66,38 @@ class Publisher:
         named = ["camera-caption", "--model", str(self.model), "--no-look", "--wait", "30"]
         return self.run("publish", *named, *arguments, **more)
 
-    def apply(self, *, token: str | None = TOKEN, fallback: str = "", **more: str) -> Outcome:
-        """Publish with the targets alone; the answer has commits or an error."""
-        (answer, said) = self._apply(token, more, fallback=fallback)
-        assert isinstance(answer, dict)
+    def apply(self, *, token: str | None = TOKEN, fallback: str = "none", title: str = "Tiny", **more: str) -> Outcome:
+        """Publish by the function behind the command; the answer has its lines besides, or an error."""
+        ((answer,), said) = self._apply(token, more, fallback=fallback, title=title)
         return Outcome(code=1 if "error" in answer else 0, answer=answer, said=said)
 
     def apply_often(self, rounds: int, **more: str) -> list[dict[str, Any]]:
         """Do that several times in one process; returns the answers."""
-        (answers, _) = self._apply(TOKEN, more, fallback="zero-a10g", rounds=str(rounds))
-        assert isinstance(answers, list)
-        return answers
+        return self._apply(TOKEN, more, fallback="zero-a10g", rounds=rounds)[0]
 
     def start(self) -> subprocess.Popen[str]:
         """Begin what `apply` does."""
         return subprocess.Popen(
-            self._command(),
+            self._command(fallback="none", title="Tiny"),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.cwd,
-            env=self.environment(TOKEN),
+            env=self.environment(TOKEN, WEBGPU_DEMO_RETRY_S="0.1"),
         )
 
-    def _command(self, **options: str) -> list[str]:
-        asked = {"model": str(self.model), "site": str(self.site), "repo": MODEL, "space": SPACE, **options}
+    def _command(self, **options: str | int) -> list[str]:
+        asked = {"model": str(self.model), "model_repo": MODEL, "space": SPACE, **options}
         return [sys.executable, str(Path(__file__).with_name("apply_once.py")), json.dumps(asked)]
 
-    def _apply(self, token: str | None, more: dict[str, str], **options: str) -> tuple[object, str]:
+    def _apply(self, token: str | None, more: dict[str, str], **options: str | int) -> tuple[list[dict[str, Any]], str]:
         done = subprocess.run(
             self._command(**options),
             capture_output=True,
             text=True,
             cwd=self.cwd,
-            env=self.environment(token, **more),
-            timeout=120,
+            env=self.environment(token, **{"WEBGPU_DEMO_RETRY_S": "0.1", **more}),
+            timeout=300,
             check=False,
         )
         said = _without_token(done.stdout + done.stderr, token)
@@ -129,17 +123,6 @@ def _without_token(said: str, token: str | None) -> str:
     return said
 
 
-def write_site(folder: Path, text: str) -> Path:
-    """Three files and the list of them, as `build` leaves it; ``text`` makes one page differ from another."""
-    folder.mkdir(exist_ok=True)
-    files = {"index.html": f"<p>{text}</p>", "app.js": f"// {text}", "part.wasm": "\0asm" + text}
-    for name, content in files.items():
-        (folder / name).write_text(content, encoding="utf-8")
-    record = {"generator": GENERATOR, "files": [asdict(file_entry(folder, name)) for name in sorted(files)]}
-    (folder / "manifest.json").write_text(json.dumps(record), encoding="utf-8")
-    return folder
-
-
 @pytest.fixture
 def publisher(
     hub: Hub,
@@ -152,7 +135,6 @@ def publisher(
     return Publisher(
         hub=hub,
         model=make_model(),
-        site=write_site(tmp_path / "tiny-site", "first"),
         cwd=tmp_path,
         run_cli=run_cli,
         hub_environment=hub_environment,

@@ -13,10 +13,11 @@ import pytest
 
 from tests.hub.accounts import Account
 from tests.hub.server import Fault
-from tests.publish.conftest import MODEL, OWNER, SERVER, SPACE, TOKEN, Publisher, write_site
+from tests.publish.conftest import MODEL, OWNER, SERVER, SPACE, TOKEN, Publisher
 
 COMMIT = {"model": f"POST /api/models/{MODEL}/commit", "page": f"POST /api/spaces/{SPACE}/commit"}
 
+BUSY = "Cannot create repo: another conflicting operation is in progress"
 LIMITS = {"ratelimit": '"api";r=0;t=1', "ratelimit-policy": '"fixed window";"api";q=500;w=300'}
 
 FAULTS: dict[str, tuple[Fault, ...]] = {
@@ -42,6 +43,12 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         Fault(pattern=COMMIT["model"], times=1, status=429, headers=LIMITS),
         Fault(pattern=COMMIT["page"], times=2, status=412),
     ),
+    "answers that are none": (
+        Fault(pattern=COMMIT["model"], times=1, status=200, body="{}", late=True),
+        Fault(pattern=COMMIT["page"], times=1, status=200, body="<html>", late=True),
+        Fault(pattern="GET /api/whoami-v2", times=1, status=200, body="{}"),
+        Fault(pattern="POST /api/repos/create", times=1, status=409, body=BUSY),
+    ),
     "everything around": (
         Fault(pattern="POST /api/repos/create", times=1, status=502, late=True),
         Fault(pattern="POST /api/validate-yaml", times=1, status=503),
@@ -56,6 +63,14 @@ LASTING: dict[str, tuple[Fault, str]] = {
     "401": (Fault(pattern="POST .*/commit/", status=401), "refuses this machine's token"),
     "403": (Fault(pattern=COMMIT["page"], status=403, message="no rights"), "may not do that"),
     "402": (Fault(pattern="POST /api/repos/create", status=402), "needs a paid plan"),
+    "another repository is being made": (
+        Fault(pattern="POST /api/repos/create", status=409, body=BUSY),
+        "is busy making another repository",
+    ),
+    "somebody else answers": (
+        Fault(pattern="GET /api/whoami-v2", status=200, body="{}"),
+        "does not answer as the Hub does",
+    ),
     "commits never work": (Fault(pattern=COMMIT["page"], status=500), "failed with status 500"),
     "others always commit first": (Fault(pattern=COMMIT["model"], status=412), "others kept committing"),
     "the build fails": (Fault(pattern="nothing"), "is BUILD_ERROR: the build failed"),
@@ -102,20 +117,18 @@ def test_fault_that_lasts_leaves_old_or_new_and_the_next_run_finishes(publisher:
 def test_update_that_fails_leaves_the_old_page(publisher: Publisher) -> None:
     assert publisher.apply().code == 0
     old = publisher.trees()
-    write_site(publisher.site, "second")
     publisher.hub.break_next(Fault(pattern=COMMIT["page"], status=500))
-    assert publisher.apply().code == 1
+    assert publisher.apply(title="Second").code == 1
     assert publisher.trees() == old
     publisher.hub.faults.clear()
-    assert publisher.apply().code == 0
+    assert publisher.apply(title="Second").code == 0
     assert publisher.commits("space", SPACE) == ["initial commit", "Publish the page", "Publish the page"]
 
 
 def test_commit_of_somebody_else_in_between_is_kept(publisher: Publisher) -> None:
     assert publisher.apply().code == 0
-    write_site(publisher.site, "second")
     publisher.hub.before_commit = lambda: publisher.hub.write("space", SPACE, {"notes.txt": b"mine"})
-    got = publisher.apply()
+    got = publisher.apply(title="Second")
     assert got.code == 0, got.said
     assert any("somebody else has committed" in line for line in got.answer["lines"])
     tree = publisher.tree("space", SPACE)
@@ -127,7 +140,7 @@ def test_two_publications_at_once_end_in_one_commit_each(publisher: Publisher) -
     with ThreadPoolExecutor(2) as pool:
         both = [run.result() for run in [pool.submit(publisher.apply) for _ in range(2)]]
     assert [got.code for got in both] == [0, 0], [got.said for got in both]
-    assert both[0].answer["commits"] == both[1].answer["commits"]
+    assert both[0].answer["commit"] == both[1].answer["commit"]
     assert publisher.commits("model", MODEL) == ["initial commit", "Publish the web model"]
     assert publisher.commits("space", SPACE) == ["initial commit", "Publish the page"]
 
@@ -206,12 +219,37 @@ def test_fine_grained_token_for_the_owner_is_enough(publisher: Publisher) -> Non
     assert publisher.apply().code == 0
 
 
-def test_server_on_zerogpu_is_refused_in_words_where_the_account_has_none_left(publisher: Publisher) -> None:
+def test_server_on_zerogpu_is_refused_in_words_once_where_the_account_has_none_left(publisher: Publisher) -> None:
     publisher.hub.accounts[TOKEN] = Account(name=OWNER, zero_spaces=0)
     got = publisher.apply(fallback="zero-a10g")
-    assert "is not allowed to this account" in got.answer["error"]
-    assert "ZeroGPU is open to accounts" in got.answer["hint"]
+    assert got.code == 0, got.said
+    assert "is not allowed to this account" in got.answer["server_note"]
+    assert "ZeroGPU is open to accounts" in got.answer["server_note"]
     assert ("space", SERVER) not in publisher.hub.written
+    planned = publisher.run("publish", "--no-look", "--dry-run").answer["plans"]
+    assert [plan["target"] for plan in planned] == ["model repo", "static Space"], "it was asked for again"
+    assert {change["action"] for plan in planned for change in plan["changes"]} == {"keep"}
+
+
+SERVER_FAULTS = {
+    "commit": Fault(pattern=f"POST /api/spaces/{SERVER}/commit", status=403),
+    "variables": Fault(pattern=f"GET /api/spaces/{SERVER}/variables", status=403),
+    "everything": Fault(pattern=f"/api/spaces/{SERVER}", status=500),
+    "another program": Fault(pattern="nothing"),
+}
+
+
+@pytest.mark.parametrize("name", SERVER_FAULTS)
+def test_page_is_published_without_a_server_that_cannot_be_had(publisher: Publisher, name: str) -> None:
+    if name == "another program":
+        publisher.hub.create("space", SERVER, sdk="docker")
+    publisher.hub.break_next(replace(SERVER_FAULTS[name]))
+    got = publisher.apply(fallback="zero-a10g", WEBGPU_DEMO_RETRY_S="0.02")
+    assert got.code == 0, got.said
+    assert got.answer["server_note"]
+    assert got.answer["server"] is None
+    assert is_new(publisher.tree("space", SERVER))
+    assert "index.html" in publisher.tree("space", SPACE)
 
 
 def test_server_is_made_with_its_model_and_updated_without_another(publisher: Publisher) -> None:
@@ -222,3 +260,11 @@ def test_server_is_made_with_its_model_and_updated_without_another(publisher: Pu
     assert {"app.py", "requirements.txt", "README.md", "manifest.json"} <= set(publisher.tree("space", SERVER))
     assert publisher.apply(fallback="zero-a10g").code == 0
     assert publisher.commits("space", SERVER) == ["initial commit", "Publish the server"]
+
+
+def test_repository_without_any_commit_gets_its_first(publisher: Publisher) -> None:
+    publisher.hub.bare = {MODEL, SPACE}
+    publisher.hub.create("model", MODEL)
+    got = publisher.apply()
+    assert got.code == 0, got.said
+    assert "index.html" in publisher.tree("space", SPACE)

@@ -63,6 +63,7 @@ def test_publish_makes_everything_remembers_it_and_makes_nothing_twice(publisher
     assert (card["sdk"], card["models"], card["app_file"]) == ("static", [MODEL], "index.html")
     assert "app_build_command" not in card
     assert "custom_headers" not in card
+    assert "thumbnail" not in card, "none was taken"
     assert card["short_description"] == find_page("camera-caption", web_template()).short
     assert all(not written.variables for written in hub.written.values() if written.sdk == "static")
 
@@ -73,7 +74,7 @@ def test_publish_makes_everything_remembers_it_and_makes_nothing_twice(publisher
     second = publisher.run("publish", "--no-look")
     assert second.done, second.said
     assert not second.answer["changed"]
-    assert "is asleep: the first who asks it wakes it up" in second.answer["checks"][-1]["said"]
+    assert "is asleep: the first who asks it wakes it up" in second.answer["checks"][-2]["said"]
     assert publisher.trees() == before
     assert all(len(written.commits) == 2 for written in hub.written.values())
     look_and_remove(publisher)
@@ -129,6 +130,39 @@ def test_page_goes_on_without_a_server_that_it_may_not_have_and_is_rolled_back_w
     assert publisher.commits("space", SPACE)[-1] == "Restore the version before"
     assert "the version before is there again" in broken.said
     assert not [seen for seen in publisher.hub.requests if seen.method == "PUT"], "large files were sent again"
+
+
+def test_page_that_is_late_or_of_which_nothing_can_be_learned_is_a_failure_and_rolled_back(
+    publisher: Publisher,
+) -> None:
+    named = ["--space", SPACE, "--fallback", "none"]
+    publisher.hub.first_stages = ["BUILDING"] * 1000
+    late = publisher.publish(*named, "--wait", "1")
+    assert late.code == 1
+    assert f"{SPACE} is still BUILDING after 1 s" in late.said
+    before = publisher.tree("space", SPACE)
+    publisher.hub.break_next(Fault(pattern=f"GET /api/spaces/{SPACE}/runtime", status=500))
+    unknown = publisher.publish(*named, "--title", "Other", "--rollback", WEBGPU_DEMO_RETRY_S="0.02")
+    assert unknown.code == 1
+    assert "the Hub failed with status 500" in unknown.said
+    assert "the version before is there again" in unknown.said
+    assert publisher.tree("space", SPACE) == before
+
+
+def test_what_a_refused_run_did_not_make_is_not_removed(publisher: Publisher) -> None:
+    publisher.hub.break_next(Fault(pattern="POST /api/repos/create", status=403))
+    assert publisher.publish("--space", SPACE, "--fallback", "none").code == 1
+    publisher.hub.faults.clear()
+    publisher.hub.create("space", SPACE, sdk="static")
+    publisher.hub.write("space", SPACE, {"index.html": b"precious"})
+    gone = publisher.run("unpublish")
+    assert (gone.answer["repositories"], gone.answer["kept"][0]) == ([], f"space {SPACE}")
+    remember(publisher.cwd, Publication(page="camera-caption", space=SPACE, made=(f"space {SPACE}",)))
+    assert publisher.run("unpublish").answer["kept"] == [f"space {SPACE}"], "it holds something else by now"
+    assert publisher.tree("space", SPACE)["index.html"]
+    plan = publisher.publish("--space", "ada/other", "--dry-run", as_json=False, COLUMNS="60").said
+    assert "…" not in plan
+    assert " MB  runtime/" in plan
 
 
 def test_private_page_carries_its_model_and_has_no_server(publisher: Publisher) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from builder.embedded import NAMES, model_dir
 from builder.errors import PublishError
 from builder.manifest import FileEntry, file_entry
-from builder.publish.files import from_folder, from_text
-from builder.publish.secret_scan import scan
+from builder.paths import web_template
+from builder.publish.files import from_bytes, from_folder, from_text
+from builder.publish.secret_scan import CHUNK, scan
 from tests.publish.conftest import MODEL, SPACE, TOKEN, Publisher
 
 SECRETS = {
@@ -21,7 +23,21 @@ SECRETS = {
     "a GitHub token": "ghp_" + "a1B2" * 9,
     "an API key": "sk-proj-" + "a1B2" * 9,
     "a Google API key": "AIza" + "a1B2c3D" * 5,
+    "an AWS secret": 'aws_secret_access_key = "' + "a1B2/" * 8 + '"',
+    "an Azure key": "AccountKey=" + "a1B2" * 20 + "==",
+    "a Stripe key": "sk_live_" + "a1B2" * 6,
+    "a JSON Web Token": "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0." + "a1B2" * 10,
+    "a password in an address": "https://ada:" + "a1B2c3@example.org/x",
 }
+OTHERS = {
+    "a Hugging Face token": "api_org_" + "a1B2" * 9,
+    "a private key": "-----BEGIN PGP PRIVATE KEY BLOCK-----",
+}
+INNOCENT = (
+    "https://user:password@host/, https://host:8080/@x, http://{user}:{key}@host",
+    "aws_secret_access_key = os.environ['AWS_SECRET_ACCESS_KEY']",
+    "hf_raise_for_status sk-learn AKIA eyJ. .eyJ -----BEGIN CERTIFICATE-----",
+)
 
 
 def test_without_a_token_it_is_said_what_to_run(publisher: Publisher) -> None:
@@ -69,7 +85,8 @@ def test_space_that_more_people_can_open_than_was_asked_for_is_refused(publisher
     ("arguments", "words"),
     [
         ([], "where it is to be published is not named"),
-        (["--space", "eve/captions"], "the account ada is not in eve"),
+        (["--space", "eve/captions"], "may not do that: creating eve/tiny-vlm-ONNX"),
+        (["--space", SPACE, "--private", "--model-repo", MODEL], "a private page carries its model itself"),
         (["--space", "ada/-x"], "is no name for a repository"),
         (["--space", SPACE, "--fallback", "zero-a10"], "'zero-a10' is no fallback"),
         (["--space", SPACE, "--fallback", "http://example.org"], "is no fallback"),
@@ -99,11 +116,27 @@ def test_secret_in_a_model_stops_everything_with_file_and_line(publisher: Publis
     assert publisher.hub.written == {}
 
 
-@pytest.mark.parametrize("kind", SECRETS)
-def test_scan_finds_each_kind_of_secret(kind: str) -> None:
-    with pytest.raises(PublishError, match=rf"notes\.txt:2 holds {kind}") as caught:
-        scan([from_text("notes.txt", f"one\nkey = '{SECRETS[kind]}'\n")])
-    assert SECRETS[kind] not in caught.value.message + caught.value.hint
+@pytest.mark.parametrize(("kind", "secret"), [*SECRETS.items(), *OTHERS.items()])
+def test_scan_finds_each_kind_of_secret_in_text_of_any_width_and_in_binary_files(kind: str, secret: str) -> None:
+    text = f"one\nkey = '{secret}'\n"
+    for encoding in ("utf-8", "utf-16", "utf-16-le", "utf-16-be"):
+        with pytest.raises(PublishError, match=rf"notes\.txt:2 holds {kind}") as caught:
+            scan([from_bytes("notes.txt", text.encode(encoding))])
+        assert secret not in caught.value.message + caught.value.hint
+    with pytest.raises(PublishError, match=rf"graph\.onnx holds {kind}"):
+        scan([from_bytes("graph.onnx", bytes(CHUNK - 30) + text.encode() + bytes(9))])
+
+
+@pytest.mark.parametrize("text", INNOCENT)
+def test_scan_lets_words_pass_that_only_resemble_secrets(text: str) -> None:
+    scan([from_text("notes.txt", text)])
+
+
+def test_scan_lets_everything_pass_that_is_published_of_this_tool() -> None:
+    root = web_template()
+    shipped = [path for path in root.rglob("*") if path.is_file() and "node_modules" not in path.parts]
+    models = [path for name in NAMES for path in model_dir(name).rglob("*") if path.is_file()]
+    scan(from_bytes(path.name, path.read_bytes()) for path in [*shipped, *models])
 
 
 @pytest.mark.parametrize("name", [".env", "keys/server.pem", "id_rsa", ".netrc", ".env.local"])
@@ -113,11 +146,12 @@ def test_scan_refuses_files_of_secrets_by_name(name: str) -> None:
 
 
 def test_scan_finds_this_machines_token_in_binary_files_too(tmp_path: Path) -> None:
-    (tmp_path / "graph.onnx").write_bytes(b"\0" * 100_000 + TOKEN.encode() + b"\0")
+    odd = "an-odd:token/of+some~proxy"
+    (tmp_path / "graph.onnx").write_bytes(b"\0" * 100_000 + odd.encode() + b"\0")
     file = from_folder(tmp_path, [file_entry(tmp_path, "graph.onnx")])
     with pytest.raises(PublishError, match=r"graph\.onnx holds this machine's Hub token"):
-        scan(file, token=TOKEN)
-    scan(file, token="hf_" + "AnotherOne" * 4)
+        scan(file, token=odd)
+    scan(file, token=TOKEN)
 
 
 def test_links_and_changed_files_are_refused_by_name(tmp_path: Path) -> None:
