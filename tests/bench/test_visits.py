@@ -99,7 +99,7 @@ def test_page_is_weighed_with_its_document_its_worker_and_what_that_imports(demo
     assert not [path for path in sizes if path.startswith(("models/", "runtime/", "icons/", "sample/"))]
     assert all(0 < size <= (site / path).stat().st_size for path, size in sizes.items())
     assert visit["painted"] > 0 and visit["interactive"] > 0
-    assert all(task > 50 for task in visit["tasks"])
+    assert 1 < max(visit["tasks"]) < 2000 and len(visit["tasks"]) > 100
 
 
 def test_server_notes_what_is_asked_for_in_order(tmp_path: Path) -> None:
