@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builder.bench._checkpoints import QWEN2_05B, Architecture, write_fastvlm
+from builder.bench._checkpoints import QWEN2_05B, SMALLEST_TOWER, Architecture, write_fastvlm
 from builder.bench._contract import OURS, Bench, Goal, Measure, Outcome, Setting
 from builder.bench._decoders import Load, feeds, open_native
 from builder.bench._growth_pages import PAGE_PHOTOS, SEARCHED, captioning, indexing, searching
@@ -33,8 +33,6 @@ FACTORS = (1, 4, 16)
 TOKENS, PHOTOS = 16, 4
 WIDTHS = {1: 256, 4: 512, 16: 1024}
 LAYERS = 6
-TOWER = {"layers": [1, 1, 1, 1, 1], "embed_dims": [16, 32, 64, 64, 128], "mlp_ratios": [2] * 5}
-"""As small as it gets: it is the decoder that grows."""
 TIMES = 15
 INDEXED, INDEX_TIMES = 12, 5
 COMMAND_TIMES = 3
@@ -124,7 +122,7 @@ def _wider(width: int) -> Architecture:
         "vocab_size": 4 * width,  # as wide as any layer it would be taken for one: the builder knows the head by that
         "max_position_embeddings": 1024,
     }
-    return Architecture(name=f"growth-{width}", write=partial(write_fastvlm, text=sizes, tower=TOWER))
+    return Architecture(name=f"growth-{width}", write=partial(write_fastvlm, text=sizes, tower=SMALLEST_TOWER))
 
 
 def _commands(setting: Setting, checkpoints: Mapping[int, Path | None]) -> dict[str, dict[int, list[float]]]:

@@ -15,7 +15,7 @@ from builder.console import Console
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="BENCH", help="size, quality and others; all by default, which takes hours."),
+        typer.Argument(metavar="BENCH", help="size, quality and others; all by default: about two hours on two cores."),
     ] = None,
     against: Annotated[
         list[str] | None, typer.Option(help="A peer to measure beside; more than once; all by default.")

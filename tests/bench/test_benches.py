@@ -17,7 +17,6 @@ from builder.bench._processes import run
 from builder.bench._variants import RUNTIME, with_downloads_first, with_every_logit
 from builder.bench._wasm import measure_wasm
 from builder.bench._webgpu import missing_gpu, run_webgpu
-from builder.bench.build import LANGUAGE
 from builder.bench.page import own_paths
 from builder.bench.peers._contract import Peer
 from builder.bench.peers._environment import installed, peer_python
@@ -134,13 +133,11 @@ def test_pipeline_keeps_what_it_made_and_makes_it_anew_when_a_step_changed(tmp_p
     assert len(said) == 2  # quantize and verify, not export
 
     assert plain.checkpoint is not None
-    taken = run_steps(
-        plain.checkpoint, tmp_path / "anew", said.append, components=LANGUAGE, dtypes=("q4",), verify=False
-    )
+    taken = run_steps(plain.checkpoint, tmp_path / "anew", said.append, dtypes=("q4",), verify=False)
     assert set(taken) == {"export", "quantize"}
     assert all(done.seconds > 0 and done.peak_bytes > 50e6 for done in taken.values())
     variants = {name: set(found) for name, found in read_manifest(tmp_path / "anew").components.items()}
-    assert variants == {name: {"fp32", "q4"} for name in LANGUAGE}
+    assert variants == {name: {"fp32", "q4"} for name in manifest.components}
 
 
 def test_decoder_runs_its_loads_natively_and_counts_its_nodes() -> None:
