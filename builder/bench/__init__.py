@@ -1,7 +1,8 @@
 """bench: what is claimed of this project, measured side by side with what people would use instead.
 
 Start with `bench`. One file per bench, found by discovery; _contract.py says what a bench is and gives, peers/ whom it
-is measured against, _report.py shows it. Results keep the machine, the versions and the date.
+is measured against, _report.py shows it, _variants.py what ours were before. Results keep the machine, the versions and
+the date.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from builder.bench._contract import Bench, Report, Result, Setting, as_data, from_data
-from builder.errors import BenchError, did_you_mean
+from builder.errors import BenchError, BuilderError, did_you_mean
 
 ALL = "all"
 
@@ -33,7 +34,8 @@ def bench(
     """Run benches by name, ``all`` of them by default, and write each one's JSON and one HTML report into ``out``.
 
     A JSON file is written as soon as its bench is done, and the report has all that lie there, of earlier runs too.
-    What takes minutes to make is kept in the user's cache folder.
+    Of several benches one that fails does not keep the others from running. What takes minutes to make and is not what
+    is measured is kept in the user's cache folder.
 
     Args:
         against: the peers to measure, all of them by default, none of them if empty.
@@ -41,18 +43,18 @@ def bench(
         evaluation: a folder of pictures for ``models``.
 
     Raises:
-        BenchError: a bench or a peer is unknown, or what it measures does not run.
+        BenchError: a bench is unknown, a peer is of none of these benches, or what one measures does not run.
         ModelError: a folder of ``models`` is no web model.
+        BenchesFailedError: of several benches some failed; it has the results of the others.
     """
     from builder.bench._machine import describe_machine, describe_versions
     from builder.bench._report import write_report
-    from builder.bench.peers import all_peers
     from builder.paths import cache_folder
 
-    known, peers = all_benches(), all_peers()
+    known = all_benches()
     chosen = list(known) if ALL in names else list(dict.fromkeys(names))
     _check_names("bench", chosen, [*known, ALL])
-    _check_names("peer", list(against or ()), list(peers))
+    _check_peers(against or (), chosen)
     say = report or (lambda line: None)
     setting = Setting(
         work=cache_folder() / "bench",
@@ -61,11 +63,18 @@ def bench(
         models=tuple(models),
         evaluation=evaluation,
     )
-    results = []
+    results, failures = list[Result](), dict[str, BuilderError]()
     for name in chosen:
         say(f"bench {name}")
         machine, started = describe_machine(), time.monotonic()
-        outcome = known[name].run(setting)
+        try:
+            outcome = known[name].run(setting)
+        except BuilderError as error:
+            if len(chosen) == 1:
+                raise
+            failures[name] = error
+            say(f"bench {name} failed: {error}")
+            continue
         result = Result(
             bench=name,
             summary=known[name].summary,
@@ -82,7 +91,21 @@ def bench(
         if out is not None:
             _write_json(out / f"{name}.json", result)
             write_report(out, _read_results(out))
+    if failures:
+        raise BenchesFailedError(failures, results)
     return results
+
+
+class BenchesFailedError(BenchError):
+    """Some of several benches failed; ``results`` are those of the others."""
+
+    def __init__(self, failures: Mapping[str, BuilderError], results: list[Result]) -> None:
+        told = "; ".join(f"{name}: {error}" for name, error in failures.items())
+        hints = {error.hint for error in failures.values() if error.hint}
+        super().__init__(
+            f"{len(failures)} of {len(failures) + len(results)} benches failed: {told}", hint="; ".join(sorted(hints))
+        )
+        self.results = results
 
 
 def _read_results(folder: Path) -> list[Result]:
@@ -107,6 +130,22 @@ def _check_names(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
     wrong = [name for name in names if name not in known]
     if wrong:
         raise BenchError(f"there is no {kind} {wrong[0]!r}", hint=did_you_mean(wrong[0], known))
+
+
+def _check_peers(against: Sequence[str], chosen: Sequence[str]) -> None:
+    """A peer must be one of those that some of the chosen benches measure."""
+    from builder.bench.peers import all_peers
+
+    _check_names("peer", against, list(all_peers()))
+    benches = all_benches()
+    possible = dict.fromkeys(peer for name in chosen for peer in benches[name].peers)
+    for peer in against:
+        if peer not in possible:
+            instead = f"it takes {', '.join(possible)}" if possible else "it measures no peers"
+            users = ", ".join(bench.name for bench in benches.values() if peer in bench.peers)
+            raise BenchError(
+                f"{', '.join(chosen)} is not measured against {peer}: {instead}", hint=f"benches with it: {users}"
+            )
 
 
 def _command(name: str, against: Sequence[str] | None, models: Sequence[Path], evaluation: Path | None) -> str:

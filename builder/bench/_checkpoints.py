@@ -32,6 +32,12 @@ QWEN2_05B: Mapping[str, Any] = {
     "rope_theta": 1000000.0,
     "tie_word_embeddings": True,
 }
+SMALLEST_TOWER: Mapping[str, Any] = {
+    "layers": [1, 1, 1, 1, 1],
+    "embed_dims": [16, 32, 64, 64, 128],
+    "mlp_ratios": [2] * 5,
+}
+"""Arguments of FastViTHD, as small as it gets: for where it is the decoder that counts."""
 QWEN2_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>")
 TOWERS = ("text_model", "vision_model")
 CLIP_SPECIAL = ("<|startoftext|>", "<|endoftext|>")

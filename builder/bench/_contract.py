@@ -13,18 +13,24 @@ from pathlib import Path
 from typing import Any
 
 OURS = "ours"
+BEFORE = "ours before"
+"""Begins the name of a contestant that is ours without a fix: it shows what the fix brought."""
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """What one contestant took or gave in one case, once per repetition; ``note`` says what is not in the numbers."""
+    """What one contestant took or gave in one case, once per repetition; ``note`` says what is not in the numbers.
+
+    ``work`` is how many times the work of the case's smallest it is, where a case is about growth.
+    """
 
     case: str
     contestant: str
     unit: str
     values: tuple[float, ...]
     note: str = ""
+    work: int = 1
 
     @property
     def median(self) -> float:
@@ -145,7 +151,7 @@ def from_data(data: Mapping[str, Any]) -> Result:
     """
     plain = dict(data)
     measures = tuple(
-        Measure(values=tuple(m["values"]), **{name: m[name] for name in ("case", "contestant", "unit", "note")})
+        Measure(values=tuple(m["values"]), **{name: m[name] for name in ("case", "contestant", "unit", "note", "work")})
         for m in plain.pop("measures")
     )
     goals = tuple(

@@ -7,7 +7,10 @@ operator that is left to the CPU costs a copy there and back, so these are liste
 from __future__ import annotations
 
 import json
+import statistics
 import tempfile
+import time
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,31 +28,43 @@ PROVIDERS = {
     "coreml": "CoreMLExecutionProvider",
     "directml": "DmlExecutionProvider",
 }
-TIMES = 5
+LEAST_TIMES, MOST_TIMES, LEAST_MS = 5, 100, 300.0
+"""Runs of a load: short ones are repeated until they have taken ``LEAST_MS`` together, or single runs would decide."""
 PAST = 280
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operator:
-    """All nodes of one kind on one provider: milliseconds of one run, and how many ran in it."""
+    """All nodes of one kind on one provider: how many ran in a run, and milliseconds of it, the median of the runs.
+
+    ``low`` and ``high`` are the smallest and the largest of them.
+    """
 
     name: str
     provider: str
     nodes: int
     milliseconds: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One component under one load. ``elsewhere`` are operators that the provider left to the CPU."""
+    """One component under one load. ``milliseconds`` are the median of the sums of all operators of ``runs`` runs."""
 
     component: str
     dtype: str
     load: str
     provider: str
+    runs: int
     milliseconds: float
     operators: tuple[Operator, ...]
-    elsewhere: tuple[str, ...]
+
+    @property
+    def elsewhere(self) -> tuple[Operator, ...]:
+        """What a provider other than the CPU left to the CPU."""
+        cpu = PROVIDERS["cpu"]
+        return tuple(o for o in self.operators if self.provider != "cpu" and o.provider == cpu)
 
 
 def profile(
@@ -108,11 +123,11 @@ def _variant(manifest: Manifest, component: str, dtype: str | None, provider: st
 def _loads(manifest: Manifest, component: str) -> Sequence[Load]:
     if component.startswith("decoder"):
         past = min(PAST, manifest.context.text_tokens // 2)
-        prompt = Load(label=f"prompt of {past}", new=past, past=0, times=TIMES)
-        return prompt, Load(label=f"one token after {past}", new=1, past=past, times=TIMES)
+        prompt = Load(label=f"prompt of {past}", new=past, past=0, times=1)
+        return prompt, Load(label=f"one token after {past}", new=1, past=past, times=1)
     if component == "embed_tokens":
-        return (Load(label="one token", new=1, past=0, times=TIMES),)
-    return (Load(label="one picture" if "vision" in component else "one input", new=0, past=0, times=TIMES),)
+        return (Load(label="one token", new=1, past=0, times=1),)
+    return (Load(label="one picture" if "vision" in component else "one input", new=0, past=0, times=1),)
 
 
 def _profile(path: Path, manifest: Manifest, component: str, dtype: str, load: Load, provider: str) -> Profile:
@@ -127,37 +142,48 @@ def _profile(path: Path, manifest: Manifest, component: str, dtype: str, load: L
         try:
             session = ort.InferenceSession(str(path), options, providers=providers)
             given = feeds(session, load, manifest)
-            for _ in range(load.times + 1):
+            started = time.perf_counter()
+            for turn in range(MOST_TIMES + 1):
                 session.run(None, given)
+                if turn == 0:  # it warms up
+                    started = time.perf_counter()
+                elif turn >= LEAST_TIMES and 1e3 * (time.perf_counter() - started) >= LEAST_MS:
+                    break
         except Exception as error:  # onnxruntime's errors share no base class but Exception
             raise BenchError(f"{path.name} does not run on {provider}: {error}") from error
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    operators = _operators(_later_runs(events), load.times)
+    return summarise(events, component=component, dtype=dtype, load=load.label, provider=provider)
+
+
+def summarise(events: Sequence[Mapping[str, Any]], *, component: str, dtype: str, load: str, provider: str) -> Profile:
+    """A profile out of the events of onnxruntime's profiler, without those of the first run, which warms up."""
+    starts = sorted(e["ts"] for e in events if e.get("name") == "model_run")[1:]
+    taken: dict[tuple[str, str], list[list[float]]] = {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time") and event["ts"] >= starts[0]:
+            key = (event["args"]["op_name"], event["args"]["provider"])
+            by_run = taken.setdefault(key, [[] for _ in starts])
+            by_run[bisect_right(starts, event["ts"]) - 1].append(event["dur"] / 1e3)  # in microseconds
+    operators = [_operator(*key, by_run) for key, by_run in taken.items()]
+    whole = [sum(sum(by_run[run]) for by_run in taken.values()) for run in range(len(starts))]
     return Profile(
         component=component,
         dtype=dtype,
-        load=load.label,
+        load=load,
         provider=provider,
-        milliseconds=sum(operator.milliseconds for operator in operators),
-        operators=operators,
-        elsewhere=tuple(o.name for o in operators if provider != "cpu" and o.provider == PROVIDERS["cpu"]),
+        runs=len(starts),
+        milliseconds=statistics.median(whole),
+        operators=tuple(sorted(operators, key=lambda operator: -operator.milliseconds)),
     )
 
 
-def _later_runs(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The events of nodes after the first run, which warms up."""
-    runs = sorted((e for e in events if e.get("name") == "model_run"), key=lambda e: e["ts"])
-    begin = runs[1]["ts"]
-    return [e for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time") and e["ts"] >= begin]
-
-
-def _operators(events: Sequence[Mapping[str, Any]], runs: int) -> tuple[Operator, ...]:
-    found: dict[tuple[str, str], list[float]] = {}
-    for event in events:
-        key = (event["args"]["op_name"], event["args"]["provider"])
-        found.setdefault(key, []).append(event["dur"] / 1e3)  # in microseconds
-    operators = [
-        Operator(name=name, provider=where, nodes=round(len(taken) / runs), milliseconds=sum(taken) / runs)
-        for (name, where), taken in found.items()
-    ]
-    return tuple(sorted(operators, key=lambda operator: -operator.milliseconds))
+def _operator(name: str, provider: str, by_run: Sequence[Sequence[float]]) -> Operator:
+    sums = [sum(run) for run in by_run]
+    return Operator(
+        name=name,
+        provider=provider,
+        nodes=round(statistics.median(len(run) for run in by_run)),
+        milliseconds=statistics.median(sums),
+        low=min(sums),
+        high=max(sums),
+    )

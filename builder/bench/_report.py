@@ -8,15 +8,19 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from builder.bench._contract import OURS, Goal, Measure, Result
-from builder.bench.peers import all_peers
+from builder.bench._contract import BEFORE, OURS, Goal, Measure, Result
 from builder.errors import BenchError
+from builder.manifest import TIERS
 from builder.reports import render, write_whole
 from builder.reports.comparison import Compared, comparison
+from builder.reports.growth import Grown, growth
 
 FILE_NAME = "report.html"
-OTHERS = (*all_peers(), "fp32")
-"""How the contestants begin that are not ours; fp32 is what ours is compared with where there is no peer."""
+BARS = "Bars of one case share a scale."
+GROWTH = (
+    "How many times as long it takes, over how many times the work; dashed: as many times as long. Both scales are "
+    "logarithmic."
+)
 TEMPLATE = Path(__file__).with_name(FILE_NAME)
 
 
@@ -26,6 +30,7 @@ class Section:
 
     result: Result
     plot: Markup
+    caption: str
     rows: tuple[tuple[str, str, str, str, int, str], ...]
     goals: tuple[Goal, ...]
 
@@ -57,6 +62,7 @@ def _section(result: Result) -> Section:
     return Section(
         result=result,
         plot=_plot(result),
+        caption=GROWTH if _is_growth(result) else BARS,
         rows=tuple((m.case, m.contestant, *m.cells(), len(m.values), m.note) for m in result.measures),
         goals=result.goals,
     )
@@ -70,14 +76,33 @@ def _plot(result: Result) -> Markup:
     )
     if not groups:
         return Markup("")
-    return comparison(groups, title=f"{result.bench}: {result.summary}", description=told)
+    title = f"{result.bench}: {result.summary}"
+    if _is_growth(result):
+        grown = [(case, [_grown(measure) for measure in found]) for case, found in cases.items()]
+        return growth(grown, title=title, description=told)
+    return comparison(groups, title=title, description=told)
+
+
+def _is_growth(result: Result) -> bool:
+    return all(len({measure.work for measure in found}) > 1 for found in result.by_case().values())
+
+
+def _grown(measure: Measure) -> Grown:
+    low, high = measure.spread
+    text = f"{measure.work}× work: {measure.cells()[0]}"
+    return Grown(work=measure.work, value=measure.median, low=low, high=high, text=text)
+
+
+def _is_ours(contestant: str) -> bool:
+    """Ours is called so, or by the device tier that it is for; everything else it is compared with, as it was too."""
+    return contestant.startswith((OURS, *TIERS)) and not contestant.startswith(BEFORE)
 
 
 def _compared(measure: Measure) -> Compared:
     low, high = measure.spread
     return Compared(
         name=measure.contestant,
-        kind="peer" if measure.contestant.startswith(OTHERS) else OURS,
+        kind=OURS if _is_ours(measure.contestant) else "peer",
         value=measure.median,
         low=low,
         high=high,

@@ -33,12 +33,20 @@ class _Line:
 
 
 @contextmanager
-def serve(folder: Path, *, megabits: float | None = None) -> Iterator[str]:
-    """Serve a folder; yields its address, with a slash at the end. ``megabits`` are those that go through a second."""
+def serve(folder: Path, *, megabits: float | None = None, asked: list[str] | None = None) -> Iterator[str]:
+    """Serve a folder; yields its address, with a slash at the end. ``megabits`` are those that go through a second.
+
+    The paths that are asked for are put into ``asked``, by pages and by workers, in the order of their coming.
+    """
     line = None if megabits is None else _Line(megabits * 1e6)
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"  # connections stay open, as a real host's do
+
+        def do_GET(self) -> None:
+            if asked is not None:
+                asked.append(self.path.partition("?")[0].lstrip("/"))
+            super().do_GET()
 
         def copyfile(self, source: IO[bytes], outputfile: Any) -> None:  # type: ignore[override]
             if line is None:

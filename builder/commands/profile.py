@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -28,7 +29,7 @@ def profile(
         nodes = sum(operator.nodes for operator in found.operators)
         console.text(
             f"\n{found.component} {found.dtype}, {found.load}, on {provider}: "
-            f"{found.milliseconds:.1f} ms in {nodes} nodes"
+            f"{found.milliseconds:.1f} ms in {nodes} nodes, the median of {found.runs} runs"
         )
         rows = [
             (
@@ -36,11 +37,13 @@ def profile(
                 o.provider.removesuffix("ExecutionProvider"),
                 str(o.nodes),
                 f"{o.milliseconds:.2f}",
+                f"{o.low:.2f} to {o.high:.2f}",
                 f"{o.milliseconds / found.milliseconds:.0%}",
             )
             for o in found.operators[:SHOWN]
         ]
-        console.table(["operator", "ran on", "nodes", "ms", "share"], rows)
+        console.table(["operator", "ran on", "nodes", "ms", "spread", "share"], rows)
         if found.elsewhere:
-            console.text(f"left to the CPU: {', '.join(found.elsewhere)}")
-    console.data(profiles)
+            left = ", ".join(f"{o.name} {o.nodes}×" for o in found.elsewhere)
+            console.text(f"left to the CPU: {left}")
+    console.data([{**asdict(found), "elsewhere": [asdict(o) for o in found.elsewhere]} for found in profiles])

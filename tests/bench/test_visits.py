@@ -9,11 +9,12 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from builder.bench._browser import processor_seconds
+from builder.bench._browser import open_chromium, processor_seconds
 from builder.bench._camera import HEIGHT, RATE, SECONDS_EACH, WIDTH, write_camera
 from builder.bench._contract import OURS
 from builder.bench._server import serve
-from builder.bench.caption import EMBEDDED, FIRST, MIDDLE, SECOND, Visit, _goals, _measures
+from builder.bench.caption import EMBEDDED, FIRST, MIDDLE, SECOND, WAITING, Visit, _goals, _measures
+from builder.bench.page import CAMERA, OURS_QUERY, gzipped, visit_once
 from builder.bench.peers import minimal
 from builder.embedded.samples import VIDEO_SCENES
 from tests.conftest import MakeModel
@@ -78,8 +79,33 @@ def test_captions_are_compared_with_the_minimal_page_in_their_own_directions() -
             per_minute=rate,
         )
 
-    both = {OURS: visit(3.0, 40.0), minimal.PEER.name: visit(6.0, 20.0)}
+    both = {OURS: visit(3.0, 40.0), minimal.PEER.name: visit(6.0, 20.0), WAITING: visit(4.0, 40.0)}
     visits = {(when, name): [found] for when in (FIRST, SECOND) for name, found in both.items()}
     measures = [measure for model in (EMBEDDED, MIDDLE) for measure in _measures(model, visits)]
-    assert [(goal.value, goal.reached) for goal in _goals(measures)] == [(2.0, True)] * 3
+    goals = _goals(measures)
+    assert [(goal.value, goal.reached) for goal in goals] == [(2.0, True)] * 3 + [(0.75, True)]
     assert all(goal.value is None for goal in _goals([m for m in measures if m.contestant == OURS]))
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_page_is_weighed_with_its_document_its_worker_and_what_that_imports(demo_work: Path) -> None:
+    site = demo_work / "site" / "camera-caption"
+    with open_chromium(CAMERA) as browser:
+        visit = visit_once(browser, site, OURS_QUERY, start=True)
+    sizes = gzipped(site, visit["own"])
+    assert {"index.html", "manifest.json", "app/shared/style.css"} <= sizes.keys()
+    assert {"app/pages/camera-caption/worker.js", "app/shared/download.js"} <= sizes.keys()
+    assert not [path for path in sizes if path.startswith(("models/", "runtime/", "icons/", "sample/"))]
+    assert all(0 < size <= (site / path).stat().st_size for path, size in sizes.items())
+    assert visit["painted"] > 0 and visit["interactive"] > 0
+    assert 1 < max(visit["tasks"]) < 2000 and len(visit["tasks"]) > 100
+
+
+def test_server_notes_what_is_asked_for_in_order(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    asked: list[str] = []
+    with serve(tmp_path, asked=asked) as address:
+        for path in ("a.txt?x=1", "", "a.txt"):
+            urllib.request.urlopen(f"{address}{path}").read()
+    assert asked == ["a.txt", "", "a.txt"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,6 +83,18 @@ def test_progress_tells_bytes_speed_and_time_left(host: Host, open_page: OpenPag
     words = r"/^\d+\.\d of 15\.\d MB · \d+\.\d MB.s · \d+ s left$/"
     wait_until(page, f"{words}.test(document.querySelector('[data-part=progress-text]').textContent)")
     wait_until(page, "/^(25|50) % of the model is here/.test(document.querySelector('[data-role=status]').textContent)")
+
+
+def test_graph_becomes_a_session_while_another_file_is_still_coming(host: Host, open_page: OpenPage) -> None:
+    host.faults["tokenizer.json"] = Fault(stall=0.5)
+    page = start(open_page, host)
+    deadline = time.monotonic() + 60
+    while not any(worker.evaluate("globalThis.here") == ["model"] for worker in page.workers):
+        assert time.monotonic() < deadline, "the session waits for the tokenizer"
+        page.wait_for_timeout(100)
+    assert page.get_attribute("html", "data-state") == "loading"
+    host.stalled.set()
+    page.wait_for_selector(LOADED, timeout=60_000)
 
 
 def test_second_visit_downloads_nothing(host: Host, open_page: OpenPage) -> None:

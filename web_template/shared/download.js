@@ -18,6 +18,8 @@ const MOST_FAILURES = 6;
 const [FIRST_WAIT_MS, LONGEST_WAIT_MS] = [500, 15_000];
 /** No byte for so long: the connection is dead, whatever the browser says. */
 const STALLED_MS = 30_000;
+/** A session may have been made meanwhile, which lets no byte in: what has come is then read first. */
+const GRACE_MS = 1000;
 const [REPORT_EVERY_MS, SPEED_OVER_MS] = [150, 5000];
 const BUSY = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -32,21 +34,23 @@ export class DownloadError extends Error {
 }
 
 /**
- * Fetch what is not kept yet; when this returns, every file is whole and right.
+ * Fetch what is not kept yet, in this order; when this returns, every file is whole and right.
  *
  * @param {Wanted[]} files
  * @param {Keep} keep
  * @param {(event: LoadEvent) => void} emit
+ * @param {(file: Wanted) => void} [onArrival] called with each file as soon as it is whole and right
  */
-export async function downloadAll(files, keep, emit) {
+export async function downloadAll(files, keep, emit, onArrival = () => {}) {
   const ended = new AbortController();
   // One of several with the same contents will do.
   const different = [...new Map(files.map((file) => [file.sha256, file])).values()];
-  const waiting = different.sort((a, b) => b.size_bytes - a.size_bytes);
+  const waiting = [...different];
   const meter = new Meter(different, emit);
   const lane = async () => {
     for (let file = waiting.shift(); file && !ended.signal.aborted; file = waiting.shift()) {
       await new Download(file, keep, meter, ended.signal).run();
+      onArrival(file);
     }
   };
   try {
@@ -125,7 +129,13 @@ class Download {
     const { url, path, script } = this.#file;
     const start = this.#position;
     const stalled = new AbortController();
-    let timer = setTimeout(() => stalled.abort(), STALLED_MS);
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    const watch = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => (timer = setTimeout(() => stalled.abort(), GRACE_MS)), STALLED_MS);
+    };
+    watch();
     try {
       const response = await fetch(url, {
         headers: start && !script ? { Range: `bytes=${start}-` } : {},
@@ -145,8 +155,7 @@ class Download {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) return;
-        clearTimeout(timer);
-        timer = setTimeout(() => stalled.abort(), STALLED_MS);
+        watch();
         const known = Math.min(passOver, value.byteLength);
         passOver -= known;
         if (known < value.byteLength) await this.#take(value.subarray(known));

@@ -4,6 +4,9 @@
  * No other origin is ever asked for anything but the model where the page config says so: transformers.js's own defaults
  * (its hub, a CDN for the WebAssembly) are all replaced before the first session is made. One worker has one build of
  * onnxruntime for its whole life, which is why falling back from WebGPU to WASM needs a new worker.
+ *
+ * Nothing waits for the whole download: the runtime starts when it is here, and each graph becomes a session when it is
+ * here, while the next one is still on its way.
  */
 
 /** @import { LoadEvent, LoadJob } from './protocol.js' */
@@ -33,29 +36,67 @@ export async function withRuntime(job, emit, loadModel) {
   emit({ kind: 'phase', phase: 'download' });
   const keep = await Keep.open(job.page_url, job.page_files);
   const files = wantedFiles(job);
-  await downloadAll(files, keep, emit);
-  emit({ kind: 'kept', refused: keep.refused });
-  const transformers = await openRuntime(job, files, keep);
-  return loadModel(transformers, modelOptions(job));
+  const coming = new Coming(files);
+  const downloads = downloadAll(files, keep, emit, (file) => coming.note(file));
+  const kept = downloads.then(() => emit({ kind: 'kept', refused: keep.refused }));
+  const loading = openRuntime(job, files, keep, coming).then((transformers) => loadModel(transformers, modelOptions(job)));
+  // What cannot be had fails the download; what waits for it here waits on, and goes with the worker.
+  const [model] = await Promise.all([loading, kept]);
+  return model;
 }
 
-/** @param {LoadJob} job @returns {Wanted[]} */
+/**
+ * In the order in which they are needed: the runtime, what describes the model, its graphs; the larger first, because
+ * what is made of it takes longer.
+ *
+ * @param {LoadJob} job @returns {Wanted[]}
+ */
 function wantedFiles({ plan, models_url, site_url }) {
   const isScript = (/** @type {string} */ path) => /\.m?js$/.test(path);
+  const model = plan.model_files.map((file) => modelFile(file, models_url)).sort(bySize);
   return [
-    ...plan.model_files.map((file) => modelFile(file, models_url)),
-    ...plan.runtime_files.map((file) => ({ ...file, url: new URL(file.path, site_url).href, script: isScript(file.path) })),
+    ...plan.runtime_files.map((file) => ({ ...file, url: new URL(file.path, site_url).href, script: isScript(file.path) })).sort(bySize),
+    ...model.filter(({ path }) => !isGraph(path)),
+    ...model.filter(({ path }) => isGraph(path)),
   ];
+}
+
+/** @param {Wanted} a @param {Wanted} b */
+const bySize = (a, b) => b.size_bytes - a.size_bytes;
+const isGraph = (/** @type {string} */ path) => path.startsWith('onnx/');
+
+/** Files on their way: each can be waited for by itself. */
+class Coming {
+  /** By checksum: of several with the same contents one comes. @type {Map<string, Promise<void>>} */
+  #arrivals = new Map();
+  /** @type {Map<string, () => void>} */
+  #notes = new Map();
+
+  /** @param {Wanted[]} files */
+  constructor(files) {
+    for (const { sha256 } of files) this.#arrivals.set(sha256, new Promise((resolve) => this.#notes.set(sha256, resolve)));
+  }
+
+  /** A file is here, and right. @param {Wanted} file */
+  note({ sha256 }) {
+    this.#notes.get(sha256)?.();
+  }
+
+  /** Wait for a file. @param {Wanted} file */
+  async wait({ sha256 }) {
+    await this.#arrivals.get(sha256);
+  }
 }
 
 /** @param {import('./protocol.js').FileEntry} file @param {string} models_url @returns {Wanted} */
 const modelFile = (file, models_url) => ({ ...file, url: new URL(file.path, models_url).href, script: false });
 
-/** @param {LoadJob} job @param {Wanted[]} files @param {Keep} keep @returns {Promise<Transformers>} */
-async function openRuntime(job, files, keep) {
+/** @param {LoadJob} job @param {Wanted[]} files @param {Keep} keep @param {Coming} coming @returns {Promise<Transformers>} */
+async function openRuntime(job, files, keep, coming) {
   const name = `ort-wasm-simd-threaded${job.plan.build}`;
   const paths = { mjs: new URL(`${name}.mjs`, job.ort_url).href, wasm: new URL(`${name}.wasm`, job.ort_url).href };
   const binary = files.find(({ url }) => url === paths.wasm);
+  await Promise.all(files.filter((file) => file.script || file === binary).map((file) => coming.wait(file)));
   /** @type {[Transformers, Uint8Array<ArrayBuffer> | undefined, unknown]} */
   const [transformers, bytes] = await Promise.all([
     importPart(job.transformers_url),
@@ -75,7 +116,8 @@ async function openRuntime(job, files, keep) {
     if (late && !keep.isSealed(late)) await downloadAll([late], keep, () => {});
     const file = late ?? files.find((wanted) => wanted.path === path);
     if (!file) return new Response(null, { status: 404 }); // an optional file that this model has not
-    const bytes = await keep.read(file, path.startsWith('onnx/'));
+    await coming.wait(file);
+    const bytes = await keep.read(file, isGraph(path));
     return new Response(bytes, { headers: { 'content-length': String(bytes.byteLength) } });
   };
   env.useBrowserCache = env.useCustomCache = false;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import venv
@@ -22,8 +23,7 @@ def peer_python(peer: Peer, work: Path, report: Report) -> Path:
     Raises:
         BenchError: the environment cannot be made, or a package cannot be installed.
     """
-    folder = work / "peers" / peer.name
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    folder, python = work / "peers" / peer.name, _python(peer, work)
     wanted = "\n".join(peer.requirements) + "\n"
     stamp = folder / STAMP
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted and python.exists():
@@ -41,3 +41,22 @@ def peer_python(peer: Peer, work: Path, report: Report) -> Path:
     )
     stamp.write_text(wanted, encoding="utf-8")
     return python
+
+
+def installed(peer: Peer, work: Path) -> str:
+    """What a peer's environment has of its requirements: ``optimum-onnx 0.1.0, torch 2.13.0``.
+
+    Raises:
+        BenchError: there is no such environment yet.
+    """
+    names = [re.split(r"[<>=!~]", requirement)[0] for requirement in peer.requirements]
+    code = "import sys; from importlib.metadata import version; [print(n, version(n)) for n in sys.argv[1:]]"
+    return (
+        run([str(_python(peer, work)), "-c", code, *names], what=f"the environment of {peer.name}")
+        .output.strip()
+        .replace("\n", ", ")
+    )
+
+
+def _python(peer: Peer, work: Path) -> Path:
+    return work / "peers" / peer.name / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

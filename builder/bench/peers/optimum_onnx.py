@@ -5,15 +5,15 @@ Its language models have token ids for inputs, attention out of single operators
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from builder.bench._contract import Report
-from builder.bench._processes import run
+from builder.bench._processes import Finished, run
 from builder.bench.peers._contract import Peer
 from builder.bench.peers._environment import peer_python
 from builder.errors import BenchError
@@ -35,62 +35,68 @@ PEER = Peer(
 )
 SCRIPT = Path(__file__).with_name("_optimum_onnx_script.py")
 CAPTIONER_SCRIPT = Path(__file__).with_name("_web_model_script.py")
-MADE = "made.json"
+DECODER_STEPS = {"export": "export", "quantize": "quantize"}
+CLIP_STEPS = {"export": "export_clip", "quantize": "quantize"}
+"""What a step counts as → its name in the script."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OptimumModel:
-    """Its q4 graph, with the seconds and the memory of each step: ``export``, ``quantize``."""
-
-    path: Path
-    seconds: Mapping[str, float]
-    peak_bytes: Mapping[str, int]
-
-
-def make_decoder(text: Mapping[str, Any], name: str, work: Path, report: Report) -> OptimumModel:
-    """Export and quantize a Qwen2 decoder of the sizes ``text`` with random weights; kept under ``name``.
+def make_decoder(text: Mapping[str, Any], name: str, work: Path, report: Report) -> Path:
+    """The q4 graph of a Qwen2 decoder of the sizes ``text`` with random weights, kept.
 
     Raises:
         BenchError: its environment cannot be made, or a step fails.
     """
-    settings = json.dumps(dict(text))
-
-    def prepare(part: Path) -> None:
-        (part / "text.json").write_text(settings, encoding="utf-8")
-
-    return _make(name, prepare, {"checkpoint": "checkpoint", "export": "export", "quantize": "quantize"}, work, report)
-
-
-def make_clip(checkpoint: Path, name: str, work: Path, report: Report) -> OptimumModel:
-    """Export and quantize a CLIP checkpoint in Transformers' layout; kept under ``name``.
-
-    Raises:
-        BenchError: its environment cannot be made, or a step fails.
-    """
-
-    def prepare(part: Path) -> None:
-        shutil.copytree(checkpoint, part / "checkpoint")
-
-    return _make(name, prepare, {"export": "export_clip", "quantize": "quantize"}, work, report)
-
-
-def _make(
-    name: str, prepare: Callable[[Path], None], steps: Mapping[str, str], work: Path, report: Report
-) -> OptimumModel:
-    """``steps``: what a step counts as → its name in the script."""
-    python = peer_python(PEER, work, report)
-    folder = work / "models" / f"{PEER.name}-{name}"
-    if not (folder / MADE).is_file():
+    checkpoint = make_decoder_checkpoint(text, name, work, report)
+    folder = work / "models" / f"{PEER.name}-{checkpoint.name}"
+    if not folder.is_dir():
         with new_folder(folder, error=BenchError) as part:
-            prepare(part)
-            seconds, peaks = dict[str, float](), dict[str, int]()
-            for step, script_step in steps.items():
-                report(f"{PEER.name}: {name}, {step}")
-                done = run([str(python), str(SCRIPT), script_step, str(part)], what=f"{PEER.name} {step}")
-                seconds[step], peaks[step] = round(done.seconds, 1), done.peak_bytes
-            (part / MADE).write_text(json.dumps({"seconds": seconds, "peak_bytes": peaks}), encoding="utf-8")
-    made = json.loads((folder / MADE).read_text(encoding="utf-8"))
-    return OptimumModel(path=folder / "q4" / "model_q4.onnx", **made)
+            run_steps(checkpoint, part, DECODER_STEPS, work, report)
+            (part / "checkpoint").unlink()
+            shutil.rmtree(part / "onnx")
+    return folder / "q4" / "model_q4.onnx"
+
+
+def make_decoder_checkpoint(text: Mapping[str, Any], name: str, work: Path, report: Report) -> Path:
+    """A Qwen2 checkpoint of the sizes ``text`` with random weights, kept.
+
+    Raises:
+        BenchError: the peer's environment cannot be made, or the checkpoint cannot be written.
+    """
+    python = peer_python(PEER, work, report)
+    settings = json.dumps(dict(text))
+    folder = work / "checkpoints" / f"{name}-{_digest(settings)}"
+    if not folder.is_dir():
+        with new_folder(folder, error=BenchError) as part:
+            (part / "text.json").write_text(settings, encoding="utf-8")
+            report(f"{PEER.name}: {name}, checkpoint")
+            run([str(python), str(SCRIPT), "checkpoint", str(part)], what=f"{PEER.name} checkpoint")
+    return folder
+
+
+def run_steps(
+    checkpoint: Path, folder: Path, steps: Mapping[str, str], work: Path, report: Report
+) -> dict[str, Finished]:
+    """Export a checkpoint into the empty ``folder`` and quantize it there: what each step took.
+
+    Raises:
+        BenchError: its environment cannot be made, or a step fails.
+    """
+    python = peer_python(PEER, work, report)
+    inner = checkpoint / "checkpoint"
+    (folder / "checkpoint").symlink_to(inner if inner.is_dir() else checkpoint, target_is_directory=True)
+    taken = {}
+    for step, script_step in steps.items():
+        report(f"{PEER.name}: {checkpoint.name}, {step}")
+        taken[step] = run([str(python), str(SCRIPT), script_step, str(folder)], what=f"{PEER.name} {step}")
+    return taken
+
+
+def _digest(more: str) -> str:
+    """Of all that makes its models: another script or another version makes them anew."""
+    digest = hashlib.sha256("\n".join([*PEER.requirements, more]).encode())
+    for script in (SCRIPT, CAPTIONER_SCRIPT):
+        digest.update(script.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 CAPTIONER_DTYPES = {"decoder_model_merged": "q4", "embed_tokens": "fp16", "vision_encoder": "q4"}
@@ -107,8 +113,8 @@ def make_captioner(checkpoint: Path, plain: Path, name: str, work: Path, report:
         BenchError: its environment cannot be made, or a step fails.
     """
     python = peer_python(PEER, work, report)
-    # Under the digest of its manifest: another version of this package may bring or make another model.
-    folder = work / "models" / f"{PEER.name}-{name}-{file_sha256(plain / FILE_NAME)[:8]}"
+    # Another version of this package may bring or make another model.
+    folder = work / "models" / f"{PEER.name}-{name}-{_digest(file_sha256(plain / FILE_NAME))}"
     if not folder.is_dir():
         with new_folder(folder, error=BenchError) as part:
             (part / "onnx").mkdir()

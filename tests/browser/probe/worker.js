@@ -1,4 +1,7 @@
-/** @file The model of the smallest page: a sentence becomes a vector. `embedded` counts them, from 1 in each worker. */
+/**
+ * @file The model of the smallest page: a sentence becomes a vector. `embedded` counts them, from 1 in each worker, and
+ * `here` names what has been made of the files so far.
+ */
 
 import { withRuntime } from '../../shared/runtime.js';
 import { serve } from '../../shared/serve.js';
@@ -13,6 +16,7 @@ if (refused) {
 
 let loaded = null;
 let embedded = 0;
+globalThis.here = [];
 
 async function embed({ tokenizer, model, manifest }, text) {
   const inputs = tokenizer([text], { padding: 'max_length', max_length: manifest.context.text_tokens, truncation: true });
@@ -22,11 +26,14 @@ async function embed({ tokenizer, model, manifest }, text) {
 
 serve({
   async load(job, { emit }) {
-    const made = await withRuntime(job, emit, async ({ AutoTokenizer, CLIPTextModelWithProjection }, { dtype, ...rest }) => ({
-      manifest: job.manifest,
-      tokenizer: await AutoTokenizer.from_pretrained(job.model_name),
-      model: await CLIPTextModelWithProjection.from_pretrained(job.model_name, { ...rest, dtype: dtype.text_model }),
-    }));
+    const made = await withRuntime(job, emit, async ({ AutoTokenizer, CLIPTextModelWithProjection }, { dtype, ...rest }) => {
+      const note = (name) => (part) => (globalThis.here.push(name), part);
+      const [tokenizer, model] = await Promise.all([
+        AutoTokenizer.from_pretrained(job.model_name).then(note('tokenizer')),
+        CLIPTextModelWithProjection.from_pretrained(job.model_name, { ...rest, dtype: dtype.text_model }).then(note('model')),
+      ]);
+      return { manifest: job.manifest, tokenizer, model };
+    });
     emit({ kind: 'phase', phase: 'warm-up' });
     await embed(made, 'a photo');
     loaded = made;

@@ -43,8 +43,10 @@ class QuestionTooLong extends Error {
 /** @param {LoadJob} job @param {Transformers} transformers @param {Options} options */
 async function loadModel(job, transformers, options) {
   const { AutoProcessor, AutoModelForImageTextToText } = transformers;
-  const processor = await AutoProcessor.from_pretrained(job.model_name);
-  const model = await AutoModelForImageTextToText.from_pretrained(job.model_name, options);
+  const [processor, model] = await Promise.all([
+    AutoProcessor.from_pretrained(job.model_name),
+    AutoModelForImageTextToText.from_pretrained(job.model_name, options),
+  ]);
   if (!processor.tokenizer) throw new Error('The processor of this model came without a tokenizer.');
   keepSize(processor);
   yieldBetweenTokens(model);

@@ -35,15 +35,17 @@ export async function loadModel(job, transformers, options) {
   const { AutoProcessor, AutoTokenizer, CLIPTextModelWithProjection, CLIPVisionModelWithProjection } = transformers;
   const { dtype, ...rest } = options;
   const name = job.model_name;
-  const processor = await AutoProcessor.from_pretrained(name);
-  keepSize(processor);
-  const tokenizer = await AutoTokenizer.from_pretrained(name);
-  const textModel = await CLIPTextModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.text_model });
   const openVision = () => CLIPVisionModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.vision_model });
   const late = job.manifest.later?.includes('vision_model') === true;
   /** @type {ReturnType<typeof openVision> | null} */
   let visionModel = late ? null : openVision();
-  await visionModel;
+  const [processor, tokenizer, textModel] = await Promise.all([
+    AutoProcessor.from_pretrained(name),
+    AutoTokenizer.from_pretrained(name),
+    CLIPTextModelWithProjection.from_pretrained(name, { ...rest, dtype: dtype.text_model }),
+    visionModel,
+  ]);
+  keepSize(processor);
   return {
     RawImage: transformers.RawImage,
     manifest: job.manifest,
