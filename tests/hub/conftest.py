@@ -16,6 +16,9 @@ from safetensors.numpy import save_file
 from tests.hub.server import Hub
 
 TOKEN = "hf_" + "TestTokenThatNobodyMaySee" * 2
+REPO = "somebody/small-vlm"
+ARRIVING = {"config.json", "README.md", "LICENSE", "merges.txt", "model.safetensors"}
+WEIGHTS = "model.safetensors"
 Environment = dict[str, str]
 WEIGHT = 300_000
 """Bytes of the tensor in a small checkpoint: more than a chunk of the server, so that a download can be cut."""
@@ -41,6 +44,14 @@ def small_checkpoint(folder: Path, *, seed: int = 0) -> Path:
     }.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def checkpoint(hub: Hub, tmp_path: Path) -> Path:
+    """The small checkpoint that ``REPO`` holds."""
+    folder = small_checkpoint(tmp_path / "repository")
+    hub.add(REPO, folder)
     return folder
 
 
