@@ -16,7 +16,7 @@ from builder.graphs import load_graph, save_graph
 from builder.manifest import file_sha256
 
 RUNTIME = "app/shared/runtime.js"
-BEGUN = "const downloads = downloadAll(files, keep, emit, (file) => coming.note(file));"
+BEGUN = "const downloads = downloadAll(files, keep, emit, (file) => coming.note(file));\n"
 
 
 def with_every_logit(graph: Path, folder: Path) -> Path:
@@ -60,7 +60,7 @@ def with_downloads_first(site: Path, target: Path) -> Path:
         code = script.read_text(encoding="utf-8")
         if code.count(BEGUN) != 1:
             raise BenchError(f"{RUNTIME} has changed: nothing is known to make it wait with", hint="mend _variants.py")
-        script.write_text(code.replace(BEGUN, f"{BEGUN} await downloads;"), encoding="utf-8")
+        script.write_text(code.replace(BEGUN, BEGUN.replace("\n", " await downloads;\n")), encoding="utf-8")
         listed = part / "manifest.json"
         files = json.loads(listed.read_text(encoding="utf-8"))
         for entry in files["files"]:
