@@ -1,4 +1,4 @@
-"""The export command on Hub ids: what it refuses before a weight is fetched, and a repository that becomes a web model."""
+"""The export command on Hub ids: what it refuses before a weight is fetched, and what it makes of a repository."""
 
 from __future__ import annotations
 
