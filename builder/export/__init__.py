@@ -25,6 +25,8 @@ from builder.manifest import Manifest, read_manifest
 if TYPE_CHECKING:
     from builder.export.progress import Progress
     from builder.families import Family, Parts
+    from builder.hub import Promised
+    from builder.hub.fetch import Judge
 
 NAME = re.compile(r"\w([\w.-]{0,94}\w)?", re.ASCII)
 """REPO_ID_REGEX of transformers.js; more than that is refused there, see `_check_target`."""
@@ -86,7 +88,7 @@ def export(
     from builder.export.progress import FILE_NAME, Progress, fingerprint, only_export_to
     from builder.export.room import check_size, count_parameters, peak_memory
     from builder.families import find_family
-    from builder.hub import Promised, check_weights, fetch_checkpoint
+    from builder.hub import check_weights, fetch_checkpoint
     from builder.licence import called
 
     say = report or _silent
@@ -98,12 +100,8 @@ def export(
         )
     target = (out if out is not None else _default_target(checkpoint)).absolute()
 
-    def judge(configs: Path, weights: Promised) -> None:
-        _check_target(target)
-        find_family(configs, family, weights=weights.names)
-        check_size(called(configs), weights.parameters, target, force=force)
-
     with only_export_to(target):
+        judge = judge_for(target, family, force=force)
         source = fetch_checkpoint(checkpoint, revision=revision, report=report, judge=judge)
         _check_target(target)
         chosen = find_family(source, family)
@@ -124,6 +122,20 @@ def export(
         seconds=time.monotonic() - started,
         peak_bytes=peak_memory(),
     )
+
+
+def judge_for(target: Path, family: str | None = None, *, force: bool = False) -> Judge:
+    """What refuses a checkpoint by its configs, before its weights are fetched: see `fetch_checkpoint`."""
+    from builder.export.room import check_size
+    from builder.families import find_family
+    from builder.licence import called
+
+    def judge(configs: Path, weights: Promised) -> None:
+        _check_target(target)
+        find_family(configs, family, weights=weights.names)
+        check_size(called(configs), weights.parameters, target, force=force)
+
+    return judge
 
 
 def _default_target(checkpoint: str) -> Path:

@@ -168,11 +168,12 @@ def _embedded(name: str, report: Report) -> Path:
 
 def _exported(checkpoint: str, report: Report) -> Path:
     """Export a checkpoint, unless what lies there was made of the same one."""
-    from builder.export import export
+    from builder.export import export, judge_for
     from builder.hub import fetch_checkpoint
 
-    source = fetch_checkpoint(checkpoint, report=report)
     local = Path(checkpoint).is_dir()
+    judge = None if local else judge_for(Path(_short(checkpoint) + "-web"))
+    source = fetch_checkpoint(checkpoint, report=report, judge=judge)
     target = source.resolve().with_name(f"{source.resolve().name}-web") if local else Path(_short(checkpoint) + "-web")
     mark = _fingerprint(source)
     note = target / SOURCE

@@ -14,6 +14,7 @@ from builder.manifest import FileEntry, file_entry
 from builder.paths import web_template
 from builder.publish.files import from_bytes, from_folder, from_text
 from builder.publish.secret_scan import CHUNK, scan
+from tests.hub.conftest import small_checkpoint
 from tests.publish.conftest import MODEL, SPACE, TOKEN, Publisher
 
 SECRETS = {
@@ -175,3 +176,15 @@ def test_links_and_changed_files_are_refused_by_name(tmp_path: Path) -> None:
     for words in ("link.txt is a link", "behind the link folder", "leads out", "is missing", "not what its manifest"):
         assert words in caught.value.message
     assert [file.path for file in from_folder(root, [good])] == ["a.js"]
+
+
+def test_checkpoint_of_no_family_is_refused_before_its_weights_are_fetched(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    checkpoint = small_checkpoint(tmp_path / "florence")
+    (checkpoint / "config.json").write_text('{"model_type": "florence2"}', encoding="utf-8")
+    publisher.hub.add("somebody/florence", checkpoint)
+    outcome = publisher.run("publish", "camera-caption", "--model", "somebody/florence", "--space", SPACE)
+    assert not outcome.done
+    assert "somebody/florence is of no supported family" in outcome.said
+    assert not [path for path in publisher.hub.fetched() if path.endswith(".safetensors")]
