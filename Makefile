@@ -22,12 +22,14 @@ PACKAGE := pyproject.toml hatch_build.py web_template/package.json web_template/
 # What to pass on: make demo DEMO='--port 8100 --no-open', make test PYTEST='-k preview'
 DEMO ?=
 PYTEST ?=
+# How many tests run at a time. A file's tests stay together: they share what is slow to make.
+WORKERS ?= 2
 
 demo: $(VENV)/.base $(VENV)/.any-browser
 	@$(BIN)/webgpu-demo demo $(DEMO)
 
 test: lint $(VENV)/.chromium $(VENV)/.other-browsers
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
 
 check: lint fast-tests
 
