@@ -4,6 +4,7 @@
  */
 
 import * as ort from './ort.webgpu.min.mjs';
+import { watchDevices } from './shared/runtime.js';
 
 const TYPES = {
   float32: Float32Array,
@@ -57,17 +58,6 @@ globalThis.runGraph = async ({ url, device, feeds }) => {
   }
 };
 
-/**
- * Keep subgroups of fewer than eight from onnxruntime: its attention for prompts of 32 rows and more leaves keys out
- * there (microsoft/onnxruntime#26064). To be called before the first session.
- */
-globalThis.avoidSmallSubgroups = () => {
-  const requestDevice = GPUAdapter.prototype.requestDevice;
-  GPUAdapter.prototype.requestDevice = function (options = {}) {
-    const small = (this.info.subgroupMinSize ?? 0) < 8;
-    const wanted = [...(options.requiredFeatures ?? [])].filter((name) => !(small && name.startsWith('subgroup')));
-    return requestDevice.call(this, { ...options, requiredFeatures: wanted });
-  };
-};
+globalThis.watchDevices = watchDevices;
 
 document.documentElement.dataset.ready = '';

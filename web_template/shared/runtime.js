@@ -138,7 +138,7 @@ async function openRuntime(job, files, keep, coming) {
  * (microsoft/onnxruntime#26064; seen with 1.31.0-dev.20260914, tests/browser/test_runtimes.py tells when it is mended).
  * To be called before the first session.
  */
-function watchDevices() {
+export function watchDevices() {
   const requestDevice = GPUAdapter.prototype.requestDevice;
   GPUAdapter.prototype.requestDevice = async function (options = {}) {
     const small = (this.info.subgroupMinSize ?? 0) < 8;
