@@ -93,9 +93,12 @@ def test_marks_examples_and_the_address_make_a_search(demo_address: str, open_pa
     with screenshot_on_failure(watch, "photo-marks"):
         page.wait_for_selector("[data-role=status]:has-text('“yellow cup”')", timeout=60_000)
         both = shown(watch)
-        assert "photo-32.jpg" in both
-        without = search(watch, '"yellow cup" -"two yellow cups"')
-        assert without == [] or without[0] == "photo-32.jpg", "what is taken away goes down"
+        assert both[:2] == ["photo-28.jpg", "photo-32.jpg"], "two yellow cups, and one"
+        search(watch, 'yellow cup -0.5:"two yellow cups"')
+        page.click("[data-role=show-near]")
+        without = shown(watch)
+        assert without.index("photo-32.jpg") < without.index("photo-28.jpg"), "what is taken away goes down"
+        search(watch, '"yellow cup" -"two yellow cups"')
         assert page.eval_on_selector_all("[data-role=parts] li", "all => all.map(e => e.textContent)") == [
             "+ yellow cup",
             "− two yellow cups",
