@@ -8,7 +8,9 @@ template how a question is put. One graph at a time is in memory where that is p
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,9 +75,8 @@ def embed(
     pictures = np.stack([_vector(vision.run({"pixel_values": row[None]})) for row in pixels])
     if not texts or "text_model" not in manifest.components:
         return _unit(pictures), np.zeros((0, pictures.shape[1]), np.float32)
-    tower = open_component(model_dir, "text_model", dtypes)
-    rows = [_vector(tower.run(_text_feeds(tower, *row))) for row in _padded_ids(model_dir, manifest, texts)]
-    return _unit(pictures), _unit(np.stack(rows))
+    path = manifest.components["text_model"][dtypes["text_model"]].path
+    return _unit(pictures), TextEncoder(model_dir, manifest, path).vectors(texts)
 
 
 class PictureEncoder:
@@ -93,6 +94,25 @@ class PictureEncoder:
         """Unit vector float32 [D] of a picture as `fit_picture` returns it."""
         pixels = normalise(self.model_dir, picture[None].astype(np.float32))
         return _unit(_vector(self.session.run({"pixel_values": pixels}))[None])[0]  # type: ignore[no-any-return]
+
+
+class TextEncoder:
+    """The text encoder of a dual encoder, whose graph lies at ``path`` in the model's folder.
+
+    One text is one run, as in the pages, on one core, several at a time: numbers do not depend on how many there are.
+    """
+
+    def __init__(self, model_dir: Path, manifest: Manifest, path: str) -> None:
+        self.model_dir = model_dir
+        self.manifest = manifest
+        self.session = Session(model_dir / path, threads=1)
+
+    def vectors(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors float32 [texts, D]."""
+        rows = _padded_ids(self.model_dir, self.manifest, texts)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = list(pool.map(lambda row: _vector(self.session.run(_text_feeds(self.session, *row))), rows))
+        return _unit(np.stack(found))
 
 
 def _padded_ids(model_dir: Path, manifest: Manifest, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:

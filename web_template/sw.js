@@ -18,7 +18,7 @@ const NETWORK_TIMEOUT_MS = 4000;
 /** @typedef {{ version: string, files: { path: string, sha256: string, size_bytes: number }[] }} Site */
 
 /** Needed to open the page. @param {string} path */
-const isPage = (path) => path === 'index.html' || path === 'app.webmanifest' || /^(app|icons)\//.test(path) || /^models\/[^/]+\/manifest\.json$/.test(path);
+const isPage = (path) => path === 'index.html' || path === 'app.webmanifest' || /^(app|icons)\//.test(path) || /^models\/[^/]+\/(manifest|sentences)\.json$/.test(path);
 /** Taken in when first asked for. @param {string} path */
 const isExtra = (path) => /^runtime\/[^/]+\.m?js$/.test(path) || /^sample\//.test(path);
 /** The index of a published collection: read by ranges, and kept as a whole when the page asks for it. @param {string} path */

@@ -48,12 +48,12 @@ def vector_space(manifest: Manifest) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def rounding(manifest: Manifest, dtype: str) -> str:
-    """How the weights of a picture encoder are rounded: "fp32", or the recipe of ``dtype`` whichever its floats are.
+def rounding(manifest: Manifest, dtype: str, component: str = ENCODER) -> str:
+    """How the weights of an encoder are rounded: "fp32", or the recipe of ``dtype`` whichever its floats are.
 
     web_template/pages/photo-search/model.js says the same of the graph that a page runs.
     """
-    recipe = manifest.components[ENCODER][dtype].recipe or dtype
+    recipe = manifest.components[component][dtype].recipe or dtype
     return "fp32" if recipe == "fp16" else recipe.replace("q4f16", "q4", 1)
 
 

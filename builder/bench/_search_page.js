@@ -4,7 +4,7 @@
  */
 
 import { cos_sim } from './runtime/transformers.min.js';
-import { NEUTRAL, measureCutoff } from './pages/photo-search/cutoff.js';
+import { measureCutoff } from './pages/photo-search/cutoff.js';
 import { Duplicates } from './pages/photo-search/duplicates.js';
 import { allowedRows } from './pages/photo-search/overview.js';
 import { combine, rank } from './pages/photo-search/ranking.js';
@@ -38,7 +38,7 @@ function cosineAndSort(vectors, query, limit) {
 
 const shared = (a, b) => a.filter((row) => b.includes(row)).length;
 
-globalThis.measure = async ({ queries: count, limit, rounds }) => {
+globalThis.measure = async ({ queries: count, limit, rounds, sentences }) => {
   const [indexFile, vectorFile] = ['index', 'vectors'].map((id) => document.getElementById(id).files[0]);
   const opened = [];
   let index;
@@ -58,7 +58,7 @@ globalThis.measure = async ({ queries: count, limit, rounds }) => {
   store.reserve(photos);
   const { simd } = store;
   const twins = new Duplicates((row) => index.vector(row));
-  const neutral = queries.slice(0, NEUTRAL.length).map((query) => query.toReversed()); // as far from all photos as chance has it
+  const neutral = queries.slice(0, sentences).map((query) => query.toReversed()); // as far from all photos as chance has it
   const measure = () => measureCutoff(neutral.map((query) => index.scores(query)));
   let cutoff = measure();
   let filter = { from: null, to: null, folder: '', tag: '', fold: true };

@@ -23,6 +23,7 @@ from builder.bench._contract import OURS, Bench, Goal, Measure, Outcome, Setting
 from builder.browsers import find_chromium
 from builder.errors import BenchError
 from builder.paths import browser_runtime, web_template
+from builder.sentences import read_sentences
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -184,7 +185,8 @@ def measure_on(page: Page, index: Path, vectors: Path, *, queries: int, rounds: 
     page.wait_for_selector("html[data-state=ready]", state="attached")
     page.set_input_files("#index", index)
     page.set_input_files("#vectors", vectors)
-    job = {"queries": queries, "limit": LIMIT, "rounds": rounds}
+    sentences = len(read_sentences(web_template() / "pages/photo-search/sentences.json").neutral)
+    job = {"queries": queries, "limit": LIMIT, "rounds": rounds, "sentences": sentences}
     found: dict[str, Any] = page.evaluate("(job) => measure(job)", job)
     return found
 

@@ -21,6 +21,8 @@ from builder.folders import new_folder
 from builder.manifest import FILE_NAME, FileEntry, Manifest, file_entry, read_manifest
 from builder.paths import browser_runtime, web_template
 from builder.policy import site_policy
+from builder.sentences import FILE_NAME as SENTENCES
+from builder.sentences import sentences_record
 from builder.site.addresses import page_address, page_origin, photos_address
 from builder.site.assets import Copy, copy_file, plan_model, plan_runtime, plan_scripts, site_manifest
 from builder.site.collection import Collection, plan_collection
@@ -65,6 +67,7 @@ class _Plan:
     page: Page
     title: str
     out: Path
+    model_dir: Path
     manifest: Manifest
     outside: Outside
     copies: tuple[Copy, ...]
@@ -91,9 +94,9 @@ def build(
     model, the site carries the model's manifest alone; ``server`` is the address of a Gradio fallback for visitors
     whose browser cannot run the model, and ``origins`` are those to which either of them redirects. ``index`` is an
     index of photos for the page to search, copied into the site, and ``photos_url`` the folder in which the photos
-    themselves lie: an address, or a path beside index.html. Building twice
-    gives byte-identical folders. The folder appears whole or not at all; one that an earlier build made is replaced,
-    any other is left alone.
+    themselves lie: an address, or a path beside index.html. Vectors of a page's own sentences are computed where the
+    model runs here (builder/sentences.py). Building twice gives byte-identical folders. The folder appears whole or not
+    at all; one that an earlier build made is replaced, any other is left alone.
 
     Raises:
         SiteError: no such page, the model does not fit it, the folder is not ours or cannot be written.
@@ -107,9 +110,9 @@ def build(
     )
     photos = photos_address(photos_url, index)
     plan = _plan(page, model=model, out=out, title=title, outside=outside, index=index, photos_url=photos)
-    if report is not None:
-        report(f"building {plan.page.slug} with {plan.manifest.name}")
-    return _apply(plan)
+    say = report if report is not None else (lambda line: None)
+    say(f"building {plan.page.slug} with {plan.manifest.name}")
+    return _apply(plan, say)
 
 
 def default_models() -> dict[str, str]:
@@ -169,6 +172,7 @@ def _plan(
         page=page,
         title=title if title is not None else page.title,
         out=target,
+        model_dir=chosen[0],
         manifest=chosen[1],
         outside=outside,
         copies=(
@@ -181,13 +185,17 @@ def _plan(
     )
 
 
-def _apply(plan: _Plan) -> BuiltSite:
+def _apply(plan: _Plan, say: Callable[[str], None]) -> BuiltSite:
     with new_folder(plan.out, error=SiteError) as part:
         for copy in plan.copies:
             copy_file(copy, part)
         model = part / MODELS / plan.manifest.name
         model.mkdir(parents=True, exist_ok=True)
         _write_json(model / FILE_NAME, asdict(plan.manifest))
+        if plan.page.sentences is not None:
+            _write_json(
+                model / SENTENCES, sentences_record(plan.page.sentences, plan.model_dir, plan.manifest, report=say)
+            )
         sample = None
         if plan.page.sample is not None and plan.manifest.name in NAMES:
             from builder.embedded.samples import write_sample

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from builder.errors import SiteError, did_you_mean
+from builder.sentences import Sentences, read_sentences
 
 SampleKind = Literal["video", "album"]
 
@@ -22,7 +23,8 @@ class Page:
 
     ``task`` is what a model must do, ``components`` which of its graphs the page runs (None: all); ``sample`` is what
     the page shows without a camera or photos. ``libraries`` are npm packages beside the runtime. ``collection``: it
-    searches an index of photos that goes with the site. ``server``: a Gradio server can do its work. ``short`` is the
+    searches an index of photos that goes with the site. ``sentences``: what it asks its model about every album, for
+    whose vectors a site has room. ``server``: a Gradio server can do its work. ``short`` is the
     summary in the 60 characters that lists of Spaces have room for; empty: it is cut.
     """
 
@@ -35,6 +37,7 @@ class Page:
     libraries: tuple[str, ...]
     folder: Path
     collection: bool = False
+    sentences: Sentences | None = None
     server: bool = False
     short: str = ""
 
@@ -71,6 +74,7 @@ def _read_page(path: Path) -> Page:
             components=components,
             libraries=libraries,
             collection=bool(raw.get("collection", False)),
+            sentences=read_sentences(path.parent / raw["sentences"]) if "sentences" in raw else None,
             server=bool(raw.get("server", False)),
             short=str(raw.get("short", "")),
             **texts,

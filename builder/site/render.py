@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from builder.policy import SITE_POLICY, site_policy
+from builder.sentences import FILE_NAME as SENTENCES
 from builder.site.icons import DRAWING, ICONS
 from builder.site.page import Page
 
@@ -56,7 +57,7 @@ def page_config(
     """Return the page config; its paths are relative to index.html.
 
     ``model.root`` holds a folder of the model's name, unless it is absolute: then it is that folder. ``collection`` is
-    an index of photos that goes with the site (collection.py).
+    an index of photos that goes with the site (collection.py). ``sentences`` are the page's own, with their vectors.
     """
     return {
         "format": CONFIG_FORMAT,
@@ -68,6 +69,7 @@ def page_config(
         "server": {"url": outside.server, "client": f"{RUNTIME}{SERVER_CLIENT}"} if outside.server else None,
         "sample": sample,
         "collection": collection,
+        "sentences": f"{MODELS}{model}/{SENTENCES}" if page.sentences else None,
     }
 
 

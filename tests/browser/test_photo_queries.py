@@ -10,16 +10,27 @@ import pytest
 from builder.embedded.samples import ALBUM_SIZE, album_scenes
 from builder.embedded.scenes import COLOURS, KINDS, with_article
 from builder.paths import web_template
+from builder.sentences import read_sentences
 from tests.browser.conftest import OpenPage, screenshot_on_failure
 from tests.browser.photo_page import count, open_photos, search, shown
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+COUNT_SENTENCES = """
+window.computed = 0;
+window.Worker = class extends Worker {
+  constructor(...given) {
+    super(...given);
+    this.addEventListener('message', ({ data }) => (window.computed += Number(data.event?.kind === 'labels')));
+  }
+};
+"""
+"""Counts the sentences that the worker has computed for tags: it says so of each."""
+
 
 def absent_things() -> list[str]:
     """What the album does not show: every third label that the model never learnt, every fourth pair that it did."""
-    text = (web_template() / "pages/photo-search/labels.js").read_text(encoding="utf-8")
-    labels = re.findall(r"'([^']+)'", text.split("LABELS = [")[1].split("];")[0])
+    labels = read_sentences(web_template() / "pages/photo-search/sentences.json").labels
     strange = [label for label in labels if label not in (*KINDS, "sign", "text")]
     pairs = [(colour, kind) for kind in KINDS for colour in COLOURS if not showing(colour, kind)]
     return [with_article(thing) for thing in (*strange[::3], *(" ".join(pair) for pair in pairs[::4]))]
@@ -82,9 +93,12 @@ def test_marks_examples_and_the_address_make_a_search(demo_address: str, open_pa
     with screenshot_on_failure(watch, "photo-marks"):
         page.wait_for_selector("[data-role=status]:has-text('“yellow cup”')", timeout=60_000)
         both = shown(watch)
-        assert "photo-32.jpg" in both
-        without = search(watch, '"yellow cup" -"two yellow cups"')
-        assert without == [] or without[0] == "photo-32.jpg", "what is taken away goes down"
+        assert both[:2] == ["photo-28.jpg", "photo-32.jpg"], "two yellow cups, and one"
+        search(watch, 'yellow cup -0.5:"two yellow cups"')
+        page.click("[data-role=show-near]")
+        without = shown(watch)
+        assert without.index("photo-32.jpg") < without.index("photo-28.jpg"), "what is taken away goes down"
+        search(watch, '"yellow cup" -"two yellow cups"')
         assert page.eval_on_selector_all("[data-role=parts] li", "all => all.map(e => e.textContent)") == [
             "+ yellow cup",
             "− two yellow cups",
@@ -106,7 +120,7 @@ def test_marks_examples_and_the_address_make_a_search(demo_address: str, open_pa
 
 
 def test_the_nearest_are_shown_on_demand_where_nothing_matches(demo_address: str, open_page: OpenPage) -> None:
-    watch = open_photos(open_page, demo_address, "&source=sample")
+    watch = open_photos(open_page, demo_address, "&source=sample", before=COUNT_SENTENCES)
     page = watch.page
     with screenshot_on_failure(watch, "photo-near"):
         search(watch, "elephant")
@@ -121,6 +135,7 @@ def test_the_nearest_are_shown_on_demand_where_nothing_matches(demo_address: str
         assert page.inner_text("[data-role=results] li:first-child .score") == f"{scores[0]:.2f}"
         page.click("[data-role=tag]")
         page.wait_for_selector("[data-role=tags] button", timeout=120_000)
+        assert page.evaluate("window.computed") == 0, "the vectors of the page's labels came with the site"
         page.fill("[data-role=query]", "")
         page.wait_for_selector("[data-role=album]:not([hidden])")
         labels = page.eval_on_selector_all("[data-role=tags] button", "all => all.map(e => e.dataset.tag)")
@@ -141,4 +156,5 @@ def test_the_nearest_are_shown_on_demand_where_nothing_matches(demo_address: str
         page.click("[data-role=tag]")
         page.wait_for_selector("[data-tag='a yellow cup']", timeout=120_000)
         assert page.locator("[data-role=tags] button").count() <= 2, "own labels take the place of the page's"
+        assert page.evaluate("window.computed") == 2
     watch.assert_clean()

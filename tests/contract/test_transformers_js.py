@@ -15,6 +15,7 @@ from builder.embedded.scenes import DESCRIBE
 from builder.embedded.score import Captioner, Matcher, held_out_scenes, uniform
 from builder.manifest import SUFFIXES, read_manifest
 from builder.quantize.recipe import suits
+from builder.site import build
 
 WEB_TEMPLATE = Path(__file__).parents[2] / "web_template"
 pytestmark = pytest.mark.slow
@@ -79,3 +80,21 @@ def test_rankings_in_node_are_those_of_onnxruntime(
     ranking = rows @ columns.T
     np.testing.assert_allclose(ranking, expected, atol=5e-3)
     assert (ranking.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.95
+
+
+def test_vectors_that_come_with_a_site_are_those_that_its_page_would_compute(
+    quantized_models: dict[str, Path], node: str, tmp_path: Path
+) -> None:
+    site = build("photo-search", model=quantized_models["scenes-clip"], out=tmp_path / "site").path
+    request = {
+        "web_template": str(WEB_TEMPLATE),
+        "models": str(site / "models"),
+        "name": "scenes-clip",
+        "dtypes": sorted(read_manifest(site / "models/scenes-clip").components["text_model"]),
+    }
+    command = [node, str(Path(__file__).with_name("embed_sentences.mjs")), json.dumps(request)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    least = json.loads(done.stdout)
+    assert sorted(least) == request["dtypes"]
+    assert all(cosine is not None and cosine >= 0.999 for cosine in least.values()), least

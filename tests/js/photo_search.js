@@ -12,10 +12,12 @@ const { compare, keyOf } = await load('pages/photo-search/listing.js');
 const { Duplicates } = await load('pages/photo-search/duplicates.js');
 const { allowedRows, newestFirst } = await load('pages/photo-search/overview.js');
 const { MeasuredCutoff } = await load('pages/photo-search/cutoff.js');
+const { readSentences, towerId } = await load('pages/photo-search/sentences.js');
 const { Turns } = await load('pages/photo-search/turns.js');
 const { roundingOf } = await load('pages/photo-search/model.js');
 const { fromFiles, fromFolder, fromEntry } = await load('pages/photo-search/intake.js');
 const { createIndex, openIndex } = await load('shared/index-file.js');
+const { encodeVector } = await load('shared/rotation.js');
 const { packNames, unpackNames } = await load('shared/index-names.js');
 
 const terms = (query) => parseQuery(query).map(({ text, weight }) => `${weight}*${text}`);
@@ -119,6 +121,25 @@ test('vectors of the same weights are told from those that are rounded otherwise
   const manifest = { components: { vision_model: { fp32: {}, fp16: { recipe: 'fp16' }, q4: { recipe: 'q4 k-quant b32 sym' }, q4f16: { recipe: 'q4f16 k-quant b32 sym' }, q8: { recipe: null } } } };
   const made = Object.fromEntries(Object.keys(manifest.components.vision_model).map((dtype) => [dtype, roundingOf(manifest, dtype)]));
   assert.deepEqual(made, { fp32: 'fp32', fp16: 'fp32', q4: 'q4 k-quant b32 sym', q4f16: 'q4 k-quant b32 sym', q8: 'q8' });
+});
+
+test('vectors of sentences are taken for these words and this text encoder only', async () => {
+  const vector = Float32Array.from({ length: 24 }, (_, at) => Math.sin(at + 1) / Math.sqrt(12));
+  const code = Buffer.from(encodeVector(vector).codes.buffer).toString('base64');
+  const text = JSON.stringify({ labels: { dog: 'a dog', cat: 'a cat' }, neutral: ['a rumour'], vectors: [{ towers: ['q4', 'q4f16 1 2'], codes: { 'a dog': code, 'a rumour': code } }] });
+  const url = `data:application/json,${encodeURIComponent(text)}`;
+  const encoder = { sha256: 'q4f16', data: [{ sha256: '1' }, { sha256: '2' }] };
+  const { labels, neutral, vectorsOf } = await readSentences(url, towerId(encoder));
+  assert.deepEqual([labels.cat, neutral], ['a cat', ['a rumour']]);
+  const found = vectorsOf(['a rumour', 'a dog']);
+  assert.equal(found.length, 2);
+  const length = Math.hypot(...vector);
+  assert.ok(found[1].reduce((sum, value, at) => sum + (value * vector[at]) / length, 0) > 0.9999);
+  assert.equal(vectorsOf(['a dog', 'a cat']), null, 'a sentence that has none is computed');
+  for (const other of [{ ...encoder, data: [] }, { sha256: 'q8', data: [] }, undefined]) {
+    assert.equal((await readSentences(url, towerId(other))).vectorsOf(['a dog']), null, 'another encoder finds none');
+  }
+  await assert.rejects(readSentences('data:text/html,<p>no such file', ''), { name: 'DownloadError' });
 });
 
 test('photos are open at a time as far as there is room, in order, each in the end', async () => {

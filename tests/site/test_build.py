@@ -93,6 +93,7 @@ def test_build_writes_the_config_that_the_page_reads(make_model: MakeModel, tmp_
         "server": None,
         "sample": None,
         "collection": None,
+        "sentences": None,
     }
     html = (site / "index.html").read_text()
     assert "<script>alert" not in html

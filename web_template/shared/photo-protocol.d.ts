@@ -7,7 +7,7 @@ import type { ImageFacts, BaseCalls } from './protocol.js';
 export interface PhotoCalls extends BaseCalls {
   /** Open the album that an earlier visit kept, or a published one. */
   open: {
-    payload: { collection_url: string | null };
+    payload: { collection_url: string | null; sentences_url: string };
     event: { kind: 'opening'; rows: number; loaded_bytes: number; total_bytes: number };
     result: AlbumFacts & { origins: PhotoOrigin[] };
   };

@@ -94,6 +94,8 @@ export interface PageConfig {
   sample: { video?: string; album?: string } | null;
   /** A published album; `photos_url` is null when the photos themselves are not to be had. */
   collection?: { index: string; photos_url: string | null; photos: number } | null;
+  /** The page's own sentences, with their vectors: builder/sentences.py. */
+  sentences?: string | null;
 }
 
 export interface Album {

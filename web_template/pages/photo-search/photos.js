@@ -260,7 +260,7 @@ async function openAlbum(opened) {
     pictures.addressOf = (name) => absolute(base + name.split('/').map(encodeURIComponent).join('/'));
   }
   try {
-    const { origins, ...facts } = await opened.request('open', { collection_url: address }, {
+    const { origins, ...facts } = await opened.request('open', { collection_url: address, sentences_url: absolute(opened.config.sentences ?? '') }, {
       onEvent: (event) => event.kind === 'opening' && bar(event.loaded_bytes, event.total_bytes),
     });
     if (opened !== session) return;

@@ -10,20 +10,20 @@ import { openIndex } from '../../shared/index-file.js';
 import { withRuntime } from '../../shared/runtime.js';
 import { serve } from '../../shared/serve.js';
 import { Album } from './album.js';
-import { MeasuredCutoff, NEUTRAL } from './cutoff.js';
-import { LABELS, sentenceOf } from './labels.js';
+import { MeasuredCutoff } from './cutoff.js';
 import { embedText, loadModel, roundingOf, spaceOf, warmUp } from './model.js';
 import { allowedRows, describeAlbum, newestFirst } from './overview.js';
 import { deleteAlbums } from './kept.js';
 import { Decoder, runPhotos } from './pipeline.js';
 import { combine, rank } from './ranking.js';
+import { readSentences, towerId } from './sentences.js';
 import { Store } from './store.js';
 import { Tags } from './tags.js';
 
 /** Pictures to search with whose vectors are kept: who refines a search comes back to them with every letter. */
 const EXAMPLES_KEPT = 50;
 
-/** @type {{ model: Model, decoder: Decoder, facts: import('../../shared/index-file.js').Facts } | null} */
+/** @type {{ model: Model, decoder: Decoder, facts: import('../../shared/index-file.js').Facts, tower: string } | null} `tower`: the text encoder that runs */
 let loaded = null;
 /** @type {Album | null} */
 let album = null;
@@ -33,6 +33,8 @@ let store = null;
 let collection = false;
 /** @type {MeasuredCutoff | null} */
 let cutoff = null;
+/** @type {import('./sentences.js').Sentences | null} */
+let own = null;
 /** @type {Tags | null} */
 let tags = null;
 /** Vectors of pictures to search with, by their number. @type {Map<number, Float32Array>} */
@@ -45,11 +47,13 @@ function present(value) {
 }
 
 /**
- * Vectors of sentences that never change, from the last visit or computed now.
+ * Vectors of sentences that never change: those that came with the site, or of the last visit, or computed now.
  *
  * @param {readonly string[]} sentences @param {(done: number) => void} [onProgress] @param {AbortSignal} [signal]
  */
 async function textVectors(sentences, onProgress = () => {}, signal) {
+  const came = present(own).vectorsOf(sentences);
+  if (came) return came;
   const { model } = present(loaded);
   const name = sentences.join('|'); // another list has vectors of its own
   const kept = await store?.texts(name).catch(() => undefined);
@@ -70,7 +74,7 @@ async function textVectors(sentences, onProgress = () => {}, signal) {
 function show(opened) {
   album = opened;
   tags = null;
-  cutoff = new MeasuredCutoff(opened.index, () => textVectors(NEUTRAL));
+  cutoff = new MeasuredCutoff(opened.index, () => textVectors(present(own).neutral));
 }
 
 /**
@@ -122,15 +126,16 @@ serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Hand
       : await withRuntime(job, emit, (transformers, options) => loadModel(job, transformers, options));
     emit({ kind: 'phase', phase: 'warm-up' });
     const dimensions = await warmUp(model);
-    const { name, tiers } = job.manifest;
-    const { vision_model } = (job.server ? tiers.wasm : null) ?? job.plan.dtypes; // a server runs what processors get
+    const { name, tiers, components } = job.manifest;
+    const { vision_model, text_model } = (job.server ? tiers.wasm : null) ?? job.plan.dtypes; // a server runs what processors get
     const facts = { space: spaceOf(job.manifest), model: name, dimensions, rounding: roundingOf(job.manifest, vision_model ?? 'fp32') };
-    loaded = { model, decoder: new Decoder(job.ort_url), facts };
+    loaded = { model, decoder: new Decoder(job.ort_url), facts, tower: towerId(components.text_model?.[text_model ?? 'fp32']) };
     return { load_ms: performance.now() - started };
   },
 
-  async open({ collection_url }, { emit, signal }) {
-    const { facts } = present(loaded);
+  async open({ collection_url, sentences_url }, { emit, signal }) {
+    const { facts, tower } = present(loaded);
+    own = await readSentences(sentences_url, tower);
     collection = collection_url !== null;
     if (collection_url) {
       const index = await openIndex(collection_url, { space: facts.space, signal, onProgress: (progress) => emit({ kind: 'opening', ...progress }) });
@@ -232,10 +237,11 @@ serve(/** @type {{ [T in keyof PhotoCalls]: import('../../shared/serve.js').Hand
   async tag({ labels }, { emit, signal }) {
     const { index } = present(album);
     await index.complete;
-    const all = labels?.length ?? LABELS.length;
-    const vectors = await textVectors(labels ?? LABELS.map(sentenceOf), (done) => emit({ kind: 'labels', done, all }), signal);
+    const list = labels ? labels.map((label) => [label, label]) : Object.entries(present(own).labels);
+    const asked = list.map(([, sentence = '']) => sentence);
+    const vectors = await textVectors(asked, (done) => emit({ kind: 'labels', done, all: list.length }), signal);
     tags ??= new Tags();
-    await tags.assign(index, labels ?? LABELS, vectors, await present(cutoff).current(), signal);
+    await tags.assign(index, list.map(([label = '']) => label), vectors, await present(cutoff).current(), signal);
     return { tags: tags.counts() };
   },
 

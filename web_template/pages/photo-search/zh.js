@@ -151,7 +151,7 @@ export const WORDS = {
   'The index, the thumbnails and the downloaded model are deleted from this device. Your photos themselves stay where they are.':
     '索引、缩略图和已下载的模型将从此设备删除。您的照片本身仍在原处。',
   'Everything is deleted: no index, no thumbnails, no model is stored here.': '已全部删除：这里没有保存索引、缩略图或模型。',
-  // what photos show (labels.js)
+  // what photos show (sentences.json)
   person: '人', child: '孩子', baby: '婴儿', crowd: '人群', portrait: '肖像', selfie: '自拍', wedding: '婚礼', 'birthday party': '生日聚会', dancing: '跳舞',
   sports: '运动', swimming: '游泳', skiing: '滑雪', dog: '狗', cat: '猫', bird: '鸟', horse: '马', cow: '牛', sheep: '羊', fish: '鱼', insect: '昆虫',
   butterfly: '蝴蝶', elephant: '大象', bear: '熊', duck: '鸭子', flower: '花', tree: '树', forest: '森林', grass: '草地', garden: '花园', mushroom: '蘑菇',
