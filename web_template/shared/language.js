@@ -3,7 +3,7 @@
  * page's own zh.js hold the Chinese.
  *
  * `openLanguage` once at the start, then `t('{count} photos', { count })`. Static HTML is marked instead: `data-t` on an
- * element whose whole text is one sentence, `data-t-attr="aria-label placeholder"` on one whose attributes are words.
+ * element whose whole text is one sentence (the title of the page needs no mark), `data-t-attr="aria-label placeholder"` on one whose attributes are words.
  * What a script has written it writes anew when `onLanguage` calls. Captions are the model's words and stay as they are.
  */
 
@@ -86,7 +86,7 @@ export async function setLanguage(wanted, remember = true) {
 
 /** Translate marked HTML, also such as a script has just added. @param {ParentNode} root */
 export function translate(root) {
-  for (const element of root.querySelectorAll('[data-t]')) element.textContent = t(original(element, '', element.textContent));
+  for (const element of root.querySelectorAll('head > title, [data-t]')) element.textContent = t(original(element, '', element.textContent));
   for (const element of root.querySelectorAll('[data-t-attr]')) {
     for (const name of (element.getAttribute('data-t-attr') ?? '').split(' ')) {
       element.setAttribute(name, t(original(element, name, element.getAttribute(name))));
