@@ -3,7 +3,8 @@
  * page's own zh.js hold the Chinese.
  *
  * `openLanguage` once at the start, then `t('{count} photos', { count })`. Static HTML is marked instead: `data-t` on an
- * element whose whole text is one sentence (the title of the page needs no mark), `data-t-attr="aria-label placeholder"` on one whose attributes are words.
+ * element whose whole text is one sentence (the page's title needs no mark), `data-t-attr="aria-label placeholder"` on one
+ * whose attributes are words.
  * What a script has written it writes anew when `onLanguage` calls. Captions are the model's words and stay as they are.
  */
 
