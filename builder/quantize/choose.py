@@ -3,9 +3,9 @@
 Start with `Chooser`. Of the candidates of one dtype that keep the budget the smallest wins, or one `NEAR` to it in size
 and nearer to fp32; where none keeps it, the one nearest to fp32. Small graphs are measured in all worth it.
 Making a large one takes many seconds, so there candidates come in the order of the sizes that they will have, and
-the first that keeps the budget ends the search. After `LARGE_TRIES` failures the largest candidate is the last tried.
-What was found for q4 is taken for q4f16. Whoever asks for every candidate gets each dtype × method × block, of large
-graphs too; those with blocks that the budget leaves out are measured for the report alone.
+the first that keeps the budget ends the search. After `LARGE_TRIES` failures the one in the middle and the largest are
+tried. What was found for q4 is taken for q4f16. Whoever asks for every candidate gets each dtype × method × block, of
+large graphs too; those with blocks that the budget leaves out are measured for the report alone.
 
 Errors are of tensors, each component fed with what fp32 feeds it. What they mean for the task is for verify to measure.
 """
@@ -157,8 +157,8 @@ class Chooser:
         if self.hurry and (twin := self.best.get(TWINS.get(dtype, ""))) is not None:
             # Their weights are the same, and what did not do there will not do here.
             recipes = [replace(twin.recipe, dtype=dtype)]
-        if self.hurry and len(recipes) > LARGE_TRIES + 1:
-            recipes = [*recipes[:LARGE_TRIES], recipes[-1]]
+        if self.hurry and len(recipes) > LARGE_TRIES + 2:
+            recipes = [*recipes[:LARGE_TRIES], recipes[len(recipes) // 2], recipes[-1]]
         tried = len(self.trials)
         for recipe in recipes:
             trial = self._try(recipe)

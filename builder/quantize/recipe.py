@@ -121,7 +121,7 @@ def _candidates(graph: ModelProto, dtype: str, any_block: bool, every: bool, met
     bare = is_embedding(graph)
     kernels = ("int8", "fp16") if convolves else ("fp32",)
     sizes = BLOCK_SIZES if every or any_block or bare else BLOCK_SIZES[:1]
-    eights = (0.0,) if plain.bits == 8 or bare else (0.02, 0.08) if convolves else (0.0, 0.02)
+    eights = (0.0,) if plain.bits == 8 or bare else (0.02, 0.04, 0.08) if convolves else (0.0, 0.02)
     methods: tuple[str, ...] = ("k_quant" if plain.bits == 4 else "rtn",)
     if every:
         methods = METHODS[:2] if bare else METHODS  # tables have no HQQ, see embeddings.py

@@ -122,7 +122,7 @@ def test_bench_command_writes_json_and_a_report(
         assert str(quantized_models["scenes-clip"].parent) not in file.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_pipeline_keeps_what_it_made_and_makes_it_anew_when_a_step_changed(tmp_path: Path) -> None:
     said: list[str] = []
     plain = make_plain(TINY_FASTVLM, tmp_path, said.append)

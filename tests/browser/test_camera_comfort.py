@@ -136,13 +136,14 @@ def test_settings_are_kept_and_travel_in_links(demo_address: str, open_page: Ope
         "device=wasm", "source=sample", "prompt=read", "length=short", "pace=2", "text=3"
     }  # fmt: skip
     page.goto(link)
-    page.wait_for_selector("[data-role=start]", state="visible")
+    page.click("[data-role=start]")
+    until_running(watch)
     state = "[...document.querySelectorAll('[data-setting]')].map((menu) => [menu.dataset.setting, menu.value])"
     chosen = dict(page.evaluate(state))
     assert (chosen["length"], chosen["pace"], chosen["text"]) == ("short", "2", "3")
     assert page.evaluate("document.querySelector('[name=prompt]:checked').value") == "read"
-    page.goto(f"{demo_address}camera-caption/?device=wasm")
-    page.wait_for_selector("[data-role=start]", state="visible")
+    page.goto(f"{demo_address}camera-caption/?device=wasm&source=sample&autostart=1")
+    until_running(watch)
     assert dict(page.evaluate(state)) == chosen, "remembered from the last visit"
     watch.assert_clean()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -245,8 +244,7 @@ def test_stored_bytes_are_told_and_deleted(host: Host, open_page: OpenPage) -> N
 def test_offer_names_only_what_is_still_to_be_downloaded(host: Host, open_page: OpenPage) -> None:
     page = start(open_page, host, "device=wasm")
     button = "document.querySelector('[data-role=start]').textContent"
-    whole = page.inner_text("[data-role=start]")
-    assert re.fullmatch(r"Download 15\.\d MB and start", whole)
+    wait_until(page, f"/^Download 15\\.\\d MB and start$/.test({button})")
     page.click("[data-role=start]")
     page.wait_for_selector(LOADED, timeout=60_000)
     script = "caches.match(new URL('runtime/transformers.min.js', document.baseURI)).then(Boolean)"

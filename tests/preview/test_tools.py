@@ -198,7 +198,7 @@ def test_the_headers_are_the_very_ones_that_the_space_will_send() -> None:
     from builder.publish.static_space import render_readme
 
     texts = dict.fromkeys(("title", "summary", "space", "address", "page", "model", "endpoint"), "a")
-    card = render_readme(**texts, model_repo=None, license=None, server=None, isolated=True)
+    card = render_readme(**texts, model_repo=None, license=None, server=None, isolated=True, has_picture=False)
     sent = yaml.safe_load(card.content().decode().split("---")[1])["custom_headers"]
     assert sent
     assert sent == {name: DEFAULTS[name] for name in sent}

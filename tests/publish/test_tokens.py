@@ -18,7 +18,7 @@ WORDS = f"Bearer {TOKEN} is not good enough, {TOKEN}"
 ROUNDS = 12
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (1, 2))])
 def test_fuzzed_publication_never_shows_the_token(publisher: Publisher, seed: int) -> None:
     publisher.hub.weather = Weather(seed=seed, share=0.12, words=WORDS)
     answers = publisher.apply_often(ROUNDS)
