@@ -173,11 +173,12 @@ def cli_process(*arguments: str, cwd: Path, **options: object) -> subprocess.Pop
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **{"preexec_fn": _hear_ctrl_c, "env": environment, **options},
+        **{"preexec_fn": hear_ctrl_c, "env": environment, **options},
     )
 
 
-def _hear_ctrl_c() -> None:
+def hear_ctrl_c() -> None:
+    """Run in a child before its program: what a shell starts in the background ignores SIGINT, and so would it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import hear_ctrl_c
 from tests.hub.accounts import Account
 from tests.hub.server import Hub
 
@@ -76,7 +77,7 @@ class Publisher:
         return self._apply(TOKEN, more, fallback="zero-a10g", rounds=rounds)[0]
 
     def start(self) -> subprocess.Popen[str]:
-        """Begin what `apply` does."""
+        """Begin what `apply` does; Ctrl-C reaches it even where the tests run in the background."""
         return subprocess.Popen(
             self._command(fallback="none", title="Tiny"),
             stdout=subprocess.PIPE,
@@ -84,6 +85,7 @@ class Publisher:
             text=True,
             cwd=self.cwd,
             env=self.environment(TOKEN, WEBGPU_DEMO_RETRY_S="0.1"),
+            preexec_fn=hear_ctrl_c,
         )
 
     def _command(self, **options: str | int) -> list[str]:
