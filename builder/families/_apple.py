@@ -26,6 +26,7 @@ from builder.families._checkpoint import (
     weight_shapes,
 )
 from builder.families._contract import read_json
+from builder.families._preprocessor import ALWAYS
 from builder.hub.weights import weight_files
 
 ARCHITECTURE = "fastvit_mci3"
@@ -223,16 +224,7 @@ def _blocks(shapes: dict[str, tuple[int, ...]], stage: int) -> int:
     return len({found[1] for name in shapes if (found := pattern.match(name))})
 
 
-PLAIN: Mapping[str, Any] = {
-    "do_convert_rgb": True,
-    "do_resize": True,
-    "resample": 3,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": [0.0, 0.0, 0.0],
-    "image_std": [1.0, 1.0, 1.0],
-}
+PLAIN: Mapping[str, Any] = {**ALWAYS, "image_mean": [0.0, 0.0, 0.0], "image_std": [1.0, 1.0, 1.0]}
 
 
 def letterbox(size: int) -> dict[str, Any]:

@@ -15,17 +15,16 @@ from builder.errors import CheckpointError
 from builder.families._contract import read_json, section
 
 HALF = (0.5, 0.5, 0.5)
-COMMON: Mapping[str, Any] = {
+ALWAYS: Mapping[str, Any] = {
     "do_convert_rgb": True,
     "do_resize": True,
     "resample": 3,
-    "do_center_crop": False,
     "do_rescale": True,
     "rescale_factor": 1 / 255,
     "do_normalize": True,
-    "image_mean": HALF,
-    "image_std": HALF,
 }
+"""What nearly all processors do. transformers.js would take other values, and not normalise."""
+COMMON: Mapping[str, Any] = {**ALWAYS, "do_center_crop": False, "image_mean": HALF, "image_std": HALF}
 CLASSES: Mapping[str, Mapping[str, Any]] = {
     "CLIP": {
         **COMMON,

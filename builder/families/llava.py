@@ -23,7 +23,7 @@ from builder.families._checkpoint import language_weights, load_transformers
 from builder.families._config import text_config, vision_config
 from builder.families._contract import Family, Language, Parts, read_demo, read_json, section
 from builder.families._pictures import image_facts
-from builder.families._preprocessor import processor_kind, read_image_processor
+from builder.families._preprocessor import ALWAYS, processor_kind, read_image_processor
 from builder.families._registry import Graph, WebExporterConfig
 from builder.families._tokenizer import read_tokenizer
 from builder.manifest import Context
@@ -58,15 +58,6 @@ PREPROCESSORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ),
 }
 """By Transformers' image processor: that of transformers.js, and what Transformers takes where a config is silent."""
-ALWAYS: Mapping[str, Any] = {
-    "do_convert_rgb": True,
-    "do_resize": True,
-    "resample": 3,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-}
-"""What all of them take. transformers.js would take other values, and not normalise."""
 MODEL_KEYS = ("vision_feature_layer", "vision_feature_select_strategy", "projector_hidden_act")
 
 

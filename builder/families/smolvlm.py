@@ -23,7 +23,7 @@ from builder.families._checkpoint import language_weights, load_transformers
 from builder.families._config import text_config, vision_config
 from builder.families._contract import Family, Language, Parts, read_demo, read_json
 from builder.families._pictures import image_facts
-from builder.families._preprocessor import read_image_processor
+from builder.families._preprocessor import ALWAYS, read_image_processor
 from builder.families._registry import Graph, WebExporterConfig
 from builder.families._tokenizer import read_tokenizer
 from builder.manifest import Context
@@ -50,13 +50,9 @@ CHAT = (
     "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
 PREPROCESSOR: Mapping[str, Any] = {
-    "do_convert_rgb": True,
-    "do_resize": True,
+    **ALWAYS,
     "size": {"longest_edge": 4 * 364},
     "resample": 1,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
     "image_mean": [0.5, 0.5, 0.5],
     "image_std": [0.5, 0.5, 0.5],
     "do_pad": True,
