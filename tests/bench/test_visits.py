@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -93,15 +91,8 @@ def test_captions_are_compared_with_the_minimal_page_in_their_own_directions() -
 @pytest.mark.slow
 def test_page_is_weighed_with_its_document_its_worker_and_what_that_imports(demo_work: Path) -> None:
     site = demo_work / "site" / "camera-caption"
-
-    def look() -> dict[str, Any]:
-        with open_chromium(CAMERA) as browser:
-            return visit_once(browser, site, OURS_QUERY, start=True)
-
-    with ThreadPoolExecutor(
-        1
-    ) as thread:  # Playwright takes one loop a thread, and other tests may have taken this one's
-        visit = thread.submit(look).result()
+    with open_chromium(CAMERA) as browser:
+        visit = visit_once(browser, site, OURS_QUERY, start=True)
     sizes = gzipped(site, visit["own"])
     assert {"index.html", "manifest.json", "app/shared/style.css"} <= sizes.keys()
     assert {"app/pages/camera-caption/worker.js", "app/shared/download.js"} <= sizes.keys()

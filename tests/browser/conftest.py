@@ -103,8 +103,9 @@ def search_url() -> Iterator[str]:
         yield app.address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tools() -> Iterator[Playwright]:
+    """Playwright, for no longer than a file: its loop runs in this thread, where other tests want one of their own."""
     with sync_playwright() as started:
         yield started
 
