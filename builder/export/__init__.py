@@ -81,10 +81,7 @@ def export(
         from builder.hub.source import parse_source
 
         parse_source(checkpoint, revision, CheckpointError)  # a wrong name is told before a package is asked for
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise ExportError("export needs PyTorch", hint="pip install 'webgpu-demo-builder[export]'") from error
+    _need_pytorch()
     from builder.export.progress import FILE_NAME, Progress, fingerprint, only_export_to
     from builder.export.room import check_size, count_parameters, peak_memory
     from builder.families import find_family
@@ -98,7 +95,7 @@ def export(
             f"{checkpoint} is a folder, and has no revision {revision!r}",
             hint="leave --revision out, or give a Hub id",
         )
-    target = (out if out is not None else _default_target(checkpoint)).absolute()
+    target = (out if out is not None else default_target(checkpoint)).absolute()
 
     with only_export_to(target):
         judge = judge_for(target, family, force=force)
@@ -125,7 +122,12 @@ def export(
 
 
 def judge_for(target: Path, family: str | None = None, *, force: bool = False) -> Judge:
-    """What refuses a checkpoint by its configs, before its weights are fetched: see `fetch_checkpoint`."""
+    """What refuses a checkpoint by its configs, before its weights are fetched: see `fetch_checkpoint`.
+
+    Raises:
+        ExportError: PyTorch is missing, which knows the families.
+    """
+    _need_pytorch()
     from builder.export.room import check_size
     from builder.families import find_family
     from builder.licence import called
@@ -138,7 +140,15 @@ def judge_for(target: Path, family: str | None = None, *, force: bool = False) -
     return judge
 
 
-def _default_target(checkpoint: str) -> Path:
+def _need_pytorch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise ExportError("export needs PyTorch", hint="pip install 'webgpu-demo-builder[export]'") from error
+
+
+def default_target(checkpoint: str) -> Path:
+    """Where the web model of a checkpoint lies if nothing else is said: beside a folder, else in the current one."""
     folder = Path(checkpoint)
     if folder.is_dir():
         return folder.resolve().with_name(folder.resolve().name + "-web")
@@ -153,10 +163,11 @@ def _check_target(target: Path) -> None:
         )
     name = target.name
     if not NAME.fullmatch(name) or ".." in name or "--" in name or name.endswith((".git", ".ipynb")):
-        better = re.sub(r"[^A-Za-z0-9_.]+|[.]{2,}", "-", name).strip("-.").removesuffix(".git") or "model"
+        better = re.sub(r"(?:[^A-Za-z0-9_.]|[.]{2,})+", "-", name).lstrip("-.")[:96]
+        better = re.sub(r"(?:\.git|\.ipynb|[-.])+$", "", better) or "model"
         raise ExportError(
             f"transformers.js takes no model of the name {name!r}",
-            hint=f"give another folder, such as -o {better[:96]}",
+            hint=f"give another folder, such as -o {better}",
         )
     if target.is_dir() and not any(target.iterdir()):
         return

@@ -168,25 +168,20 @@ def _embedded(name: str, report: Report) -> Path:
 
 def _exported(checkpoint: str, report: Report) -> Path:
     """Export a checkpoint, unless what lies there was made of the same one."""
-    from builder.export import export, judge_for
+    from builder.export import default_target, export, judge_for
     from builder.hub import fetch_checkpoint
 
-    local = Path(checkpoint).is_dir()
-    judge = None if local else judge_for(Path(_short(checkpoint) + "-web"))
-    source = fetch_checkpoint(checkpoint, report=report, judge=judge)
-    target = source.resolve().with_name(f"{source.resolve().name}-web") if local else Path(_short(checkpoint) + "-web")
-    mark = _fingerprint(source)
+    target = default_target(checkpoint).absolute()
     note = target / SOURCE
+    judge = None if Path(checkpoint).is_dir() or note.is_file() else judge_for(target)
+    source = fetch_checkpoint(checkpoint, report=report, judge=judge)
+    mark = _fingerprint(source)
     if not note.is_file() or note.read_text(encoding="utf-8") != mark:
         export(checkpoint, out=target, report=report)
         note.write_text(mark, encoding="utf-8")
     else:
         report(f"{target} is made of this checkpoint already")
     return _finished(target, report)
-
-
-def _short(checkpoint: str) -> str:
-    return checkpoint.split("@")[0].rpartition("/")[2]
 
 
 def _fingerprint(source: Path) -> str:
