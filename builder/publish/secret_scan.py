@@ -34,13 +34,13 @@ SECRETS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
     "a private key": ((b"PRIVATE KEY",), rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"),
     "an AWS access key": ((b"AKIA", b"ASIA"), rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     "an AWS secret": (
-        (b"secret_access_key", b"SECRET_ACCESS_KEY", b"SecretAccessKey"),
+        (b"ccess_key", b"CCESS_KEY", b"ccessKey"),
         rb"(?i)secret_?access_?key[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])",
     ),
     "an Azure key": ((b"AccountKey=",), rb"AccountKey=[A-Za-z0-9+/]{40,}"),
     "a GitHub token": (
-        (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"github_pat_"),
-        rb"\b(?:gh[pous]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{40,})",
+        (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
+        rb"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{40,})",
     ),
     "a GitLab token": ((b"glpat-",), rb"\bglpat-[A-Za-z0-9_-]{20,}"),
     "a Google API key": ((b"AIza",), rb"\bAIza[0-9A-Za-z_-]{35}\b"),

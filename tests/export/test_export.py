@@ -220,11 +220,15 @@ def test_disk_that_fills_up_on_the_way_leaves_nothing(tmp_path: Path, run_cli: C
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["my model", "modèle", "a--b", "a..b", "web.git", "-x"])
+@pytest.mark.parametrize(
+    "name", ["my model", "modèle", "a--b", "a..b", "a-..b", "web.git", "x-.git", "foo.ipynb", "-x"]
+)
 def test_name_that_transformers_js_does_not_take_is_refused_with_one_that_it_does(name: str, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="takes no model of the name") as caught:
         export(str(checkpoint_dir("scenes-clip")), out=tmp_path / name)
-    assert NAME.fullmatch(caught.value.hint.rpartition(" -o ")[2])
+    better = caught.value.hint.rpartition(" -o ")[2]
+    assert NAME.fullmatch(better)
+    assert ".." not in better and "--" not in better and not better.endswith((".git", ".ipynb"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -31,6 +31,8 @@ SECRETS = {
     "a password in an address": "https://ada:" + "a1B2c3@example.org/x",
 }
 OTHERS = {
+    "an AWS secret": "secretAccessKey: '" + "a1B2/" * 8,
+    "a GitHub token": "ghr_" + "a1B2" * 9,
     "a Hugging Face token": "api_org_" + "a1B2" * 9,
     "a private key": "-----BEGIN PGP PRIVATE KEY BLOCK-----",
 }
