@@ -272,7 +272,7 @@ def _write_found(
         candidates[name] = (*(c for c in candidates.get(name, ()) if c.dtype not in again), *new)
         if values := chooser.value_ranges():
             ranges[name], kept[name] = values, chooser.kept()
-        old = (note for note in before.notes.get(name, ()) if not note.startswith(tuple(again)))
+        old = (note for note in before.notes.get(name, ()) if note.partition(" ")[0].rstrip(":") not in {*again, "It"})
         notes[name] = (*old, *chooser.notes)
     commands = (*(line for line in before.commands if line != command and " quantize " in line), command)
     write_measurements(
