@@ -8,7 +8,6 @@ template how a question is put. One graph at a time is in memory where that is p
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +19,7 @@ from PIL import Image, ImageOps
 from builder.errors import ModelError, VerifyError
 from builder.manifest import DECODER, SUFFIXES, ImageFacts, Manifest
 from builder.parity import Arrays, decode, normalise
-from builder.sessions import Session
+from builder.sessions import Session, usable_cores
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -110,7 +109,7 @@ class TextEncoder:
     def vectors(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors float32 [texts, D]."""
         rows = _padded_ids(self.model_dir, self.manifest, texts)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             found = list(pool.map(lambda row: _vector(self.session.run(_text_feeds(self.session, *row))), rows))
         return _unit(np.stack(found))
 

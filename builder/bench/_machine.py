@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from builder.sessions import usable_cores
 from builder.versions import BUILDER, ONNXRUNTIME_WEB, TRANSFORMERS_JS
 
 PACKAGES = ("onnx", "onnxruntime", "onnxruntime-genai", "torch", "transformers", "numpy")
@@ -52,7 +53,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,7 +13,6 @@ from pathlib import Path
 from builder.bench._checkpoints import ARCHITECTURES, QWEN2_05B
 from builder.bench._contract import BEFORE, OURS, Bench, Goal, Measure, Outcome, Setting
 from builder.bench._decoders import Load, count_nodes, measure_in_turns, open_native
-from builder.bench._machine import usable_cores
 from builder.bench._pipeline import make_plain, make_quantized
 from builder.bench._shipped import shipped_graph
 from builder.bench._variants import with_every_logit
@@ -21,6 +20,7 @@ from builder.bench._wasm import measure_wasm
 from builder.bench._webgpu import measure_webgpu
 from builder.bench.peers import optimum_onnx
 from builder.manifest import DECODER
+from builder.sessions import usable_cores
 
 POSITIONS = 280
 PROMPT, TOKEN = f"prompt of {POSITIONS}", f"one token after {POSITIONS}"

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from builder.bench._browser import open_chromium
 from builder.bench._checkpoints import ARCHITECTURES
 from builder.bench._contract import OURS, Bench, Goal, Measure, Outcome, Setting
-from builder.bench._machine import usable_cores
 from builder.bench._pipeline import make_plain, make_quantized
 from builder.bench._processes import run_ourselves
 from builder.bench._server import serve
@@ -30,6 +29,7 @@ from builder.errors import BenchError
 from builder.folders import new_folder
 from builder.manifest import read_manifest
 from builder.paths import browser_runtime
+from builder.sessions import usable_cores
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

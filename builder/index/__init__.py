@@ -6,7 +6,6 @@ itself is builder/album/'s. Photos that the last index, or an interrupted run, h
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -27,6 +26,7 @@ from builder.index.journal import Journal
 from builder.index.pictures import PhotoError, open_photo
 from builder.index.walk import Found, Unreadable, find_photos
 from builder.manifest import FileEntry, Manifest, read_manifest
+from builder.sessions import usable_cores
 from builder.tasks import PictureEncoder
 
 __all__ = ["IndexResult", "Unreadable", "index"]
@@ -207,7 +207,7 @@ def _read_all(
     """Read photos on all cores, in whatever order they get ready: decoders and onnxruntime let go of Python's lock."""
     if not found:
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     encoder = PictureEncoder(place, index_dtype(manifest), threads=1)
 
     def read(one: Found) -> Photo | Unreadable:

@@ -6,7 +6,6 @@ many threads as there are cores, so that a table of 500 MB needs little more tha
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from builder.errors import QuantizeError
+from builder.sessions import usable_cores
 
 STEP_VALUES = 2**18
 """How many values are done at once: few enough for the temporaries to stay in a core's cache."""
@@ -73,7 +73,7 @@ def quantize_blocks(
         data[start:stop] = _pack(values.T.astype(np.uint8).reshape(len(part), blocks, block_size), bits)
         scales[start:stop], zeros[start:stop] = scale.reshape(-1, blocks), zero.reshape(-1, blocks)
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         for done in [threads.submit(do, start) for start in range(0, rows, count)]:
             done.result()
     packed = None if symmetric else _pack(zeros, bits)
