@@ -34,13 +34,14 @@ def decode_steps(session: Session, embeds: np.ndarray, split: int) -> tuple[np.n
     Beside them all inputs of the last step.
     """
     cache: Arrays = session.empty_cache()
-    logits, feeds = [], cache
+    logits = []
     spans = [(0, split), *((at, at + 1) for at in range(split, embeds.shape[1]))]
     for start, stop in spans:
-        feeds = {**_decoder_feeds(session.inputs, embeds[:, start:stop], stop), **cache}
-        row, cache = decode(session, embeds[:, start:stop], stop, cache)
+        before = cache
+        row, cache = decode(session, embeds[:, start:stop], stop, before)
         logits.append(row)
-    return np.stack(logits).astype(np.float32), feeds
+    last = _decoder_feeds(session.inputs, embeds[:, start:stop], stop)
+    return np.stack(logits).astype(np.float32), {**last, **before}
 
 
 def decode(session: Session, embeds: np.ndarray, length: int, cache: Arrays) -> tuple[np.ndarray, Arrays]:
@@ -116,7 +117,8 @@ class Reference:
         if component == DECODER:
             embeds = self.feeds[component]["inputs_embeds"]
             logits, step = decode_steps(session, embeds, embeds.shape[1] - STEPS)
-            self.step = step if keep else self.step
+            if keep:
+                self.step = step
             return {"logits": logits}
         answers = [session.run(feeds) for feeds in self._by_picture(component)]
         return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}

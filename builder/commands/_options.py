@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -41,3 +42,10 @@ def show_address(console: Console, address: str) -> None:
     console.text(address)
     console.data({"address": address})
     console.progress("stop with Ctrl-C")
+
+
+def agreed(question: str, *, yes: bool, default: bool) -> bool:
+    """Ask at a terminal, beside the answer of ``--json``; nothing is asked with ``--yes`` or without a terminal."""
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    return typer.confirm(question, default=default, err=True)

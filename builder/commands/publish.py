@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import builder
-from builder.commands._options import Json, Quiet
+from builder.commands._options import Json, Quiet, agreed
 from builder.console import Console, megabytes
 
 if TYPE_CHECKING:
@@ -124,13 +123,6 @@ def _refuse_for_folder(context: typer.Context) -> None:
 def _was_said(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
-
-
-def agreed(question: str, *, yes: bool, default: bool) -> bool:
-    """Ask at a terminal, beside the answer of ``--json``; nothing is asked with ``--yes`` or without a terminal."""
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return True
-    return typer.confirm(question, default=default, err=True)
 
 
 def show_plans(console: Console, plans: Sequence[Plan], *, kept: bool) -> None:

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 import builder
-from builder.commands._options import Json, Quiet
-from builder.commands.publish import agreed
+from builder.commands._options import Json, Quiet, agreed
 from builder.console import Console
 
 

@@ -22,8 +22,8 @@ from builder.families._contract import Parts, read_json, section
 from builder.families._dual import DualExporterConfig, DualShapes, WholeCaption, dual_encoders
 from builder.families._pictures import image_facts
 from builder.families._preprocessor import check_colours
-from builder.families._registry import OPEN_CLIP_CONFIG
 from builder.families._tokenizer import read_tokenizer
+from builder.hub.weights import OPEN_CLIP_CONFIG
 from builder.manifest import Context
 
 if TYPE_CHECKING:

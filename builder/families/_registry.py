@@ -21,12 +21,10 @@ from torch import manual_seed, nn, random
 
 from builder.errors import CheckpointError, did_you_mean
 from builder.families._contract import Encoder, Family, read_json, section
-from builder.hub.weights import choose_weights
+from builder.hub.weights import OPEN_CLIP, OPEN_CLIP_CONFIG, choose_weights
 from builder.licence import called
 
 EXPORTER = "onnx"
-OPEN_CLIP = "open_clip"
-OPEN_CLIP_CONFIG = "open_clip_config.json"
 NO_TYPE = "none"
 ADAPTER_CONFIG = "adapter_config.json"
 

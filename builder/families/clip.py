@@ -20,8 +20,9 @@ from builder.families._dual import DualExporterConfig, DualShapes, WholeCaption,
 from builder.families._openclip import END, clip_config, load_open_clip
 from builder.families._pictures import image_facts
 from builder.families._preprocessor import read_preprocessor
-from builder.families._registry import OPEN_CLIP, infer_kind
+from builder.families._registry import infer_kind
 from builder.families._tokenizer import read_tokenizer
+from builder.hub.weights import OPEN_CLIP
 from builder.manifest import Context
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a run notes while it goes on, so that the next one, `status` and `unpublish` know it after an interruption."""
+"""What a run notes while it goes on, so that the next one and `unpublish` know it after an interruption."""
 
 from __future__ import annotations
 
