@@ -48,7 +48,7 @@ def pictures(folder: Path, count: int = 4) -> list[str]:
     return [scene.caption for scene in scenes]
 
 
-@pytest.mark.slow
+@pytest.mark.soak  # all held-out scenes; the next test but one asserts the same of a part of them
 def test_shipped_tiers_of_scenes_vlm_stay_within_a_point_of_fp32(quantized_models: dict[str, Path]) -> None:
     folder = quantized_models["scenes-vlm"]
     plain = score_captions(folder, uniform(folder, "fp32"))
@@ -58,7 +58,7 @@ def test_shipped_tiers_of_scenes_vlm_stay_within_a_point_of_fp32(quantized_model
         assert score.answers >= plain.answers - 0.01, dtypes
 
 
-@pytest.mark.slow
+@pytest.mark.soak  # likewise
 def test_shipped_tiers_of_scenes_clip_stay_within_a_point_of_fp32(quantized_models: dict[str, Path]) -> None:
     folder = quantized_models["scenes-clip"]
     plain = score_search(folder, uniform(folder, "fp32"))
