@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import stat
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -153,15 +154,16 @@ def test_no_login_and_a_hub_that_cannot_be_reached_are_notes(monkeypatch: pytest
     assert "cannot be reached" in finding.what
 
 
-def test_a_browser_is_asked_and_leaves_nothing_running(chromium: str) -> None:
+def test_a_browser_is_asked_and_leaves_nothing_running(
+    chromium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other tests' browsers run beside this one
     browser = Browser(name="chromium", path=Path(chromium), kind="chromium")
     answer = ask(browser, patience_s=120)
     assert answer is not None
     assert int(str(answer["version"]).split(".")[0]) >= 113
     assert answer["webgpu"] is True
-    left = [
-        p for p in psutil.process_iter(["cmdline"]) if "--user-data-dir=/tmp/webgpu-demo-" in str(p.info["cmdline"])
-    ]
+    left = [p for p in psutil.process_iter(["cmdline"]) if f"--user-data-dir={tmp_path}/" in str(p.info["cmdline"])]
     assert not left
 
 

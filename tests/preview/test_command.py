@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
@@ -75,9 +75,15 @@ def test_watching_a_folder_that_was_not_built_is_refused(run_cli: RunCli, tmp_pa
 def test_the_next_free_port_is_taken_with_a_message(start_cli: StartCli, make_site: MakeSite) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):  # somebody else has it, which is as good
-            taken.bind(("127.0.0.1", 8000))
-            taken.listen()
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                taken.bind(("127.0.0.1", 8000))
+                break
+            except OSError:  # a test beside this one has it for a while
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        taken.listen()
         process = start_cli("preview", str(make_site()), "--no-open", "--json")
         told = read_json(process)
         port = httpx.URL(told["address"]).port
