@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 from PIL import Image, ImageFilter
 from playwright.sync_api import Page
 
-from builder.embedded.painting import render
 from builder.embedded.samples import video_scenes
 from builder.paths import web_template
-from tests.browser.conftest import ARTIFACTS, CAMERA_PIXELS, CAMERA_RATE, DESKTOP, PHONE, Watch, yuv420
+from tests.browser.conftest import ARTIFACTS, DESKTOP, PHONE, Watch
 
 LOADED_MS = 180_000
 CAPTION = "document.querySelector('[data-role=caption]').dataset.caption"
@@ -27,13 +23,18 @@ RECORD = """
 window.captions = [];
 window.spoken = [];
 window.streamed = 0;
+window.grown = 0;
 window.begun = 0;
 addEventListener('DOMContentLoaded', () => {
   const shown = document.querySelector('[data-role=caption]');
   new MutationObserver((changes) => {
     for (const { attributeName, type } of changes) {
-      if (type !== 'attributes') window.streamed += shown.dataset.done === 'false' ? 1 : 0;
-      else if (attributeName === 'data-done' && shown.dataset.done === 'false') window.begun += 1;
+      if (type !== 'attributes') {
+        if (shown.dataset.done === 'false') window.grown = Math.max(window.grown, ++window.streamed);
+      } else if (attributeName === 'data-done' && shown.dataset.done === 'false') {
+        window.begun += 1;
+        window.streamed = 0;
+      }
       else if (attributeName === 'data-done') window.captions.push(shown.dataset.caption);
     }
   }).observe(shown, { attributes: true, childList: true, characterData: true, subtree: true });
@@ -43,7 +44,7 @@ addEventListener('DOMContentLoaded', () => {
   }).observe(region, { childList: true, characterData: true, subtree: true });
 });
 """
-"""Notes every caption, every announcement, how often a caption grew, and how often the model was asked."""
+"""Notes every caption and announcement, in how many steps the caption of most steps grew, and how often was asked."""
 
 
 AXE = web_template() / "node_modules" / "axe-core" / "axe.min.js"
@@ -100,11 +101,6 @@ def choose(page: Page, setting: str, value: str) -> None:
     page.select_option(f"[data-setting={setting}]", value)
 
 
-def scene_pixels(index: int, size: int = CAMERA_PIXELS) -> np.ndarray:
-    """One of the scenes of the sample video, size × size × 3."""
-    return np.asarray(render(video_scenes()[index], size), np.float32)
-
-
 def darkened(pixels: np.ndarray) -> np.ndarray:
     """The same scene at night."""
     return pixels * 0.18
@@ -119,13 +115,3 @@ def blurred(pixels: np.ndarray) -> np.ndarray:
 def covered(pixels: np.ndarray) -> np.ndarray:
     """A finger on the lens: dark red all over."""
     return np.zeros_like(pixels) + np.array([48.0, 12.0, 10.0])
-
-
-def write_camera(path: Path, pictures: Sequence[np.ndarray], *, seconds_each: float) -> Path:
-    """Write a video for the fake camera: YUV 4:2:0 in a YUV4MPEG2 file, which Chromium plays again and again."""
-    size = len(pictures[0])
-    with path.open("wb") as file:
-        file.write(f"YUV4MPEG2 W{size} H{size} F{CAMERA_RATE}:1 Ip A1:1 C420mpeg2\n".encode())
-        for picture in pictures:
-            file.write((b"FRAME\n" + yuv420(picture)) * round(seconds_each * CAMERA_RATE))
-    return path

@@ -12,14 +12,13 @@ from pathlib import Path
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
 from playwright.sync_api import Page, Playwright, sync_playwright
 
 import builder.site
-from builder.embedded.painting import render
 from builder.embedded.samples import video_scenes
 from builder.paths import web_template
+from tests.browser.video import scene_pixels, write_camera
 from tests.fallback.conftest import running
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
@@ -32,7 +31,6 @@ SOFTWARE_WEBGPU = [
 ]
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
-CAMERA_PIXELS, CAMERA_RATE = 320, 5
 
 
 @dataclass(kw_only=True)
@@ -86,6 +84,16 @@ document.addEventListener('securitypolicyviolation', (event) => {
 });
 """
 
+RECORD_LOCKS = """
+window.locks = [];
+const request = navigator.wakeLock.request.bind(navigator.wakeLock);
+navigator.wakeLock.request = async (kind) => {
+  const lock = await request(kind);
+  window.locks.push(lock);
+  return lock;
+};
+"""
+"""Keeps what the page asks to keep the screen on with."""
 OpenPage = Callable[..., Watch]
 
 
@@ -172,26 +180,9 @@ def _note_console(watch: Watch, kind: str, text: str) -> None:
 
 @pytest.fixture(scope="session")
 def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video of known scenes for the fake camera, each shown for twelve seconds: YUV 4:2:0 in a YUV4MPEG2 file."""
-    path = tmp_path_factory.mktemp("camera") / "scenes.y4m"
-    size = CAMERA_PIXELS
-    with path.open("wb") as file:
-        file.write(f"YUV4MPEG2 W{size} H{size} F{CAMERA_RATE}:1 Ip A1:1 C420mpeg2\n".encode())
-        for scene in video_scenes():
-            frame = b"FRAME\n" + yuv420(np.asarray(render(scene, size), np.float32))
-            for _ in range(12 * CAMERA_RATE):
-                file.write(frame)
-    return path
-
-
-def yuv420(rgb: np.ndarray) -> bytes:
-    """BT.601 studio-range planes of an RGB picture, chroma halved both ways."""
-    r, g, b = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    y = 16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255
-    u = 128 + (-37.797 * r - 74.203 * g + 112.0 * b) / 255
-    v = 128 + (112.0 * r - 93.786 * g - 18.214 * b) / 255
-    u, v = (plane.reshape(plane.shape[0] // 2, 2, plane.shape[1] // 2, 2).mean(axis=(1, 3)) for plane in (u, v))
-    return b"".join(np.clip(np.round(plane), 0, 255).astype(np.uint8).tobytes() for plane in (y, u, v))
+    """A video of known scenes for the fake camera, each shown for twelve seconds."""
+    scenes = [scene_pixels(index) for index in range(len(video_scenes()))]
+    return write_camera(tmp_path_factory.mktemp("camera") / "scenes.y4m", scenes, seconds_each=12)
 
 
 def wait_until(page: Page, expression: str, *, seconds: float = 60) -> None:

@@ -20,12 +20,11 @@ from tests.browser.camera_page import (
     choose,
     covered,
     darkened,
-    scene_pixels,
     until_captioned,
     until_running,
-    write_camera,
 )
 from tests.browser.conftest import OpenPage
+from tests.browser.video import scene_pixels, write_camera
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 KEEP_WORKER = """
@@ -61,9 +60,9 @@ def test_model_rests_while_the_picture_is_the_same_and_goes_on_when_asked_anew(
     for label in ("Describe", "Read the text") * 5:  # a busy machine draws a short caption at once
         page.click(f"[data-role=prompt] label:has-text({label!r})")
         page.wait_for_timeout(1000)
-        if page.evaluate("window.streamed") > 1:
+        if page.evaluate("window.grown") > 1:
             break
-    assert page.evaluate("window.streamed") > 1, "captions do not grow word by word"
+    assert page.evaluate("window.grown") > 1, "captions do not grow word by word"
     choose(page, "pace", "10")
     page.wait_for_timeout(1500)
     asked = page.evaluate("window.begun")

@@ -15,17 +15,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from tests.browser.camera_page import (
-    CAMERA_ON,
-    CAPTION,
-    CAPTIONS,
-    RECORD,
-    scene_pixels,
-    until_captioned,
-    until_running,
-    write_camera,
-)
+from tests.browser.camera_page import CAMERA_ON, CAPTION, CAPTIONS, RECORD, until_captioned, until_running
 from tests.browser.conftest import OpenPage
+from tests.browser.video import scene_pixels, write_camera
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SAMPLE = Path(__file__).parents[2] / "builder" / "embedded" / "sample" / "scenes.webm"

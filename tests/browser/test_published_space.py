@@ -18,8 +18,9 @@ import pytest
 
 from builder.embedded.samples import album_scenes, video_scenes
 from builder.fallback import running_app
-from tests.browser.camera_page import scene_pixels, until_captioned, write_camera
+from tests.browser.camera_page import until_captioned
 from tests.browser.conftest import OpenPage, Watch, screenshot_on_failure
+from tests.browser.video import scene_pixels, write_camera
 from tests.conftest import REPOSITORY
 from tests.hub.accounts import Account
 from tests.hub.server import Hub, running_hub

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Worker
 
-from tests.browser.conftest import OpenPage, wait_until
+from tests.browser.conftest import RECORD_LOCKS, OpenPage, wait_until
 from tests.browser.faulty import Host, running_host
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -92,18 +92,7 @@ def test_worker_is_recycled_without_the_visitor_seeing_it(host: Host, open_page:
 
 def test_screen_stays_on_while_the_page_works(host: Host, open_page: OpenPage) -> None:
     page = start(open_page, host, "wasm")
-    page.evaluate(
-        """
-        window.locks = [];
-        const request = navigator.wakeLock.request.bind(navigator.wakeLock);
-        navigator.wakeLock.request = async (kind) => {
-          const lock = await request(kind);
-          window.locks.push(lock);
-          return lock;
-        };
-        void 0;  // Playwright would call a function
-        """
-    )
+    page.evaluate(f"{{ {RECORD_LOCKS} }} void 0;")  # Playwright would call a function
     page.evaluate("probe.keepAwake()")
     wait_until(page, "window.locks.length === 1 && !window.locks[0].released")
     page.evaluate("window.locks[0].release()")  # as the browser does when the page is hidden
